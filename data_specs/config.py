@@ -1,0 +1,298 @@
+"""The configuration: one strict tree, every default once, presets as small YAML files.
+
+``load_config`` takes the name of a preset (``demo``, ``embedded``, ``paper``) or the path of a YAML file, which may name
+the preset it starts from (``preset: paper``) and overrides what it lists. Unknown
+keys are errors that name the key.
+
+Example::
+
+    config = load_config("my-corpus.yaml")
+    config.gate.itt_db, config.audio.clip_duration_s
+"""
+
+import difflib
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data_specs.errors import UserError
+
+
+class Section(BaseModel):
+    """Base of all configuration sections: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AudioConfig(Section):
+    """How recordings become clips."""
+
+    sample_rate_hz: int = Field(32_000, gt=0)
+    clip_duration_s: float = Field(10.0, gt=0, description="Longer recordings are cut into windows of this length.")
+    min_duration_s: float = Field(0.5, gt=0, description="Shorter recordings, and shorter last windows, are dropped.")
+    silence_db: float = Field(-70.0, description="A clip whose RMS is below this (dB full scale) is dropped as silent.")
+
+
+class CorpusConfig(Section):
+    """Where recordings come from. ``builtin`` needs no files: it is the built-in soundscapes."""
+
+    kind: Literal["builtin", "clip_list", "folder", "audioset", "esc50"] = "builtin"
+    path: str = Field("", description="Clip list, folder, AudioSet segment CSV or ESC-50 root.")
+    audio_root: str = Field("", description="Folder that relative paths start from; the list's own folder if empty.")
+    split: str = Field("", description="Take only the rows of this split; all rows if empty.")
+    count: int = Field(120, ge=1, description="Number of clips when kind is builtin.")
+
+
+class SoundscapeConfig(Section):
+    """How scenes are composed, built-in ones and those from single-source clips."""
+
+    labels_min: int = Field(2, ge=1)
+    labels_max: int = Field(4, ge=1)
+    gain_db: tuple[float, float] = (-5.0, 5.0)
+    room_probability: float = Field(0.5, ge=0, le=1)
+    background_probability: float = Field(0.3, ge=0, le=1, description="Share of scenes with unlabelled background.")
+    background_db: tuple[float, float] = Field((-35.0, -20.0), description="Level of the background below the scene.")
+    full_length_probability: float = Field(0.5, ge=0, le=1, description="Share of events that last the whole scene.")
+
+
+class TagConfig(Section):
+    """Labels for clips that came without: a tagger's scores above a threshold, best first."""
+
+    threshold: float = Field(0.35, ge=0, le=1)
+    labels_max: int = Field(4, ge=1)
+
+
+class HTSATConfig(Section):
+    """HTSAT audio encoder. Width doubles and resolution halves from stage to stage."""
+
+    sample_rate_hz: int = 32_000
+    n_fft: int = 1024
+    hop_length: int = 640
+    mel_bins: int = 64
+    f_min_hz: float = 50.0
+    f_max_hz: float = 14_000.0
+    spec_size: int = Field(128, description="The spectrogram is folded into a square image of this side.")
+    patch_size: int = 4
+    width: int = 32
+    depths: tuple[int, ...] = (1, 1, 2, 1)
+    heads: tuple[int, ...] = (2, 4, 8, 16)
+    window_size: int = 8
+
+    @property
+    def frames(self) -> int:
+        """Mel frames of one window: the image's side times the number of folds."""
+        return self.spec_size * (self.spec_size // self.mel_bins)
+
+    @property
+    def window_s(self) -> float:
+        """Length of one window in seconds."""
+        return self.frames * self.hop_length / self.sample_rate_hz
+
+
+class SeparatorConfig(Section):
+    """ClearSep separator (A.1 of the paper): encoder with LoRA, FiLM decoder, mask net on the linear spectrogram."""
+
+    encoder: HTSATConfig = HTSATConfig()
+    lora_rank: int = Field(8, ge=0, description="0 leaves the encoder frozen without adapters.")
+    decoder_width: int = 32
+    decoder_depths: tuple[int, ...] = (1, 1, 1, 1)
+    decoder_heads: tuple[int, ...] = (2, 4, 8, 16)
+    decoder_window_size: int = 8
+    mask_width: int = 128
+    mask_layers: int = 2
+    mask_heads: int = 8
+    query_dim: int = Field(128, description="Size of one query embedding; the decoder sees positive and negative.")
+    sample_rate_hz: int = 32_000
+    n_fft: int = 1024
+    hop_length: int = 320
+
+
+class TextEncoderConfig(Section):
+    """Small text encoder: hashed character n-grams per word, then a transformer over the words."""
+
+    buckets: int = 4096
+    width: int = 128
+    layers: int = 1
+    heads: int = 4
+    words_max: int = 24
+
+
+class ClapConfig(Section):
+    """Tiny CLAP: audio and text towers that meet in one space of ``embedding_dim``."""
+
+    audio: HTSATConfig = HTSATConfig()
+    text: TextEncoderConfig = TextEncoderConfig()
+    embedding_dim: int = 128
+
+
+class ModelConfig(Section):
+    """Which weights a workspace starts from; ``embedded`` is what the package ships."""
+
+    checkpoint: str = Field("embedded", description="Folder with separator.safetensors and config.json, or 'embedded'.")
+    clap: str = Field("embedded", description="Folder with clap.safetensors and clap.json, or 'embedded'.")
+
+
+class SeparateConfig(Section):
+    """Separation of work units."""
+
+    unit_clips: int = Field(16, ge=1, description="Clips per work unit: the unit of commit, retry and resume.")
+    batch_clips: int = Field(4, ge=1)
+
+
+class GateConfig(Section):
+    """The paper's gate (A.2): a clip's tracks are kept when Re-SDR and Re-SISDR both exceed the threshold."""
+
+    itt_db: float = 10.0
+    sst_db: float = 15.0
+
+
+class TrainConfig(Section):
+    """Retraining of a round (A.1 and section 3.3 of the paper)."""
+
+    steps: int = Field(60, ge=0, description="Optimizer steps per round.")
+    batch_size: int = Field(8, ge=1, description="Samples per step over all workers.")
+    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate_min: float = Field(5e-6, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 1e-2
+    gradient_clip: float = 5.0
+    plateau_factor: float = 0.3
+    plateau_patience: int = Field(5, description="Validations without improvement before the rate decays.")
+    validate_every: int = Field(20, ge=1, description="Steps between validations.")
+    validation_mixtures: int = Field(16, ge=1)
+    sdr_weight: float = Field(0.9, ge=0, le=1, description="λ of eq. 5.")
+    silence_rate: float = Field(0.05, ge=0, le=1, description="α: share of samples queried with an absent label.")
+    pos_only_rate: float = Field(0.25, ge=0, le=1)
+    neg_only_rate: float = Field(0.25, ge=0, le=1)
+    itt_share: float = Field(0.4, ge=0, le=1, description="Share of samples made from kept tracks.")
+    sst_share: float = Field(0.1, ge=0, le=1, description="Share of samples that are natural clips with their tracks.")
+    interferers_max: int = Field(2, ge=1)
+    snr_db: tuple[float, float] = (-5.0, 5.0)
+
+
+class EvaluateConfig(Section):
+    """The held-out set that no round trains on, and the promotion rule."""
+
+    held_out_share: float = Field(0.2, gt=0, lt=1, description="Share of single-source clips kept for evaluation.")
+    mixtures: int = Field(48, ge=1)
+    tolerance_db: float = Field(0.0, ge=0, description="A candidate may be this much worse in SDRi and still replace.")
+
+
+class WorkersConfig(Section):
+    """Ray resources per stage. Zero workers means as many as the machine or cluster has CPUs for."""
+
+    separate_workers: int = Field(1, ge=1)
+    separate_cpus: float = Field(1.0, gt=0)
+    separate_gpus: float = Field(0.0, ge=0)
+    train_workers: int = Field(1, ge=1)
+    train_cpus: float = Field(1.0, gt=0)
+    train_gpus: float = Field(0.0, ge=0)
+    object_store_mb: int = Field(256, ge=80, description="Object store of a Ray started in this process.")
+
+
+class Config(Section):
+    """The whole configuration of a workspace."""
+
+    rounds: int = Field(2, ge=1)
+    seed: int = 0
+    corpus: CorpusConfig = CorpusConfig()
+    single_source: CorpusConfig = CorpusConfig()
+    audio: AudioConfig = AudioConfig()
+    soundscapes: SoundscapeConfig = SoundscapeConfig()
+    tag: TagConfig = TagConfig()
+    model: ModelConfig = ModelConfig()
+    separate: SeparateConfig = SeparateConfig()
+    gate: GateConfig = GateConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    workers: WorkersConfig = WorkersConfig()
+
+    def digest(self) -> str:
+        """Hash of everything that changes results; worker counts and the number of rounds do not."""
+        content = self.model_dump(mode="json", exclude={"workers", "rounds"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def preset_names() -> list[str]:
+    """Names that ``load_config`` takes instead of a path."""
+    return sorted(
+        item.name[:-5]
+        for item in resources.files("data_specs").joinpath("presets").iterdir()
+        if item.name.endswith(".yaml")
+    )
+
+
+def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> Config:
+    """Read a preset or a YAML file, apply ``overrides`` (nested dict) on top, and validate.
+
+    Relative paths inside ``corpus`` and ``single_source`` start from the YAML file's folder.
+
+    Raises:
+        UserError: no such file or preset, not YAML, unknown key, or a value that does not fit.
+    """
+    content = _read(name_or_path)
+    try:
+        return Config.model_validate(_merge(content, overrides or {}))
+    except ValidationError as error:
+        raise UserError(f"{name_or_path}: {_explain(error)}") from None
+
+
+def _read(name_or_path: str) -> dict[str, Any]:
+    path = Path(name_or_path)
+    if name_or_path in preset_names():
+        text, folder = (
+            resources.files("data_specs").joinpath("presets", f"{name_or_path}.yaml").read_text("utf-8"),
+            None,
+        )
+    elif path.is_file():
+        text, folder = path.read_text("utf-8"), path.parent
+    else:
+        raise UserError(
+            f"no configuration {name_or_path!r}: give a YAML file or one of the presets {', '.join(preset_names())}"
+        )
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{name_or_path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{name_or_path} must hold keys and values, not {type(content).__name__}")
+    if folder is not None:
+        content = _anchor_paths(content, folder)
+    base = content.pop("preset", None)
+    return _merge(_read(base), content) if base is not None else content
+
+
+def _anchor_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for section in ("corpus", "single_source"):
+        for key in ("path", "audio_root"):
+            value = (content.get(section) or {}).get(key) if isinstance(content.get(section), dict) else None
+            if isinstance(value, str) and value and "://" not in value and not Path(value).is_absolute():
+                content[section][key] = str(folder / value)
+    return content
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a validation error in one line, with a suggestion for a misspelt key."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg'].lower()}, got {problem.get('input')!r}"
+    section: Any = Config
+    for part in problem["loc"][:-1]:
+        section = section.model_fields[str(part)].annotation
+    close = difflib.get_close_matches(str(problem["loc"][-1]), section.model_fields, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(section.model_fields)}"
+    return f"unknown key {where!r}: {hint}"

@@ -1,0 +1,1 @@
+"""The Prefect flow, its deployment, and the command line ``data-engine``."""

@@ -1,0 +1,1 @@
+"""Networks, query encoders, taggers, losses and checkpoints."""
