@@ -1,8 +1,8 @@
 """The configuration: one strict tree, every default once, presets as small YAML files.
 
 ``load_config`` takes the name of a preset (``demo``, ``embedded``, ``paper``) or the path of a YAML file, which may name
-the preset it starts from (``preset: paper``) and overrides what it lists. Unknown
-keys are errors that name the key.
+the preset it starts from (``preset: paper``) and overrides what it lists.
+Unknown keys are errors that name the key.
 
 Example::
 
@@ -78,8 +78,8 @@ class HTSATConfig(Section):
     f_max_hz: float = 14_000.0
     spec_size: int = Field(128, description="The spectrogram is folded into a square image of this side.")
     patch_size: int = 4
-    width: int = 32
-    depths: tuple[int, ...] = (1, 1, 2, 1)
+    width: int = 24
+    depths: tuple[int, ...] = (2, 2, 2, 1)
     heads: tuple[int, ...] = (2, 4, 8, 16)
     window_size: int = 8
 
@@ -99,17 +99,19 @@ class SeparatorConfig(Section):
 
     encoder: HTSATConfig = HTSATConfig()
     lora_rank: int = Field(8, ge=0, description="0 leaves the encoder frozen without adapters.")
-    decoder_width: int = 32
+    decoder_width: int = 24
     decoder_depths: tuple[int, ...] = (1, 1, 1, 1)
     decoder_heads: tuple[int, ...] = (2, 4, 8, 16)
     decoder_window_size: int = 8
-    mask_width: int = 128
+    mask_width: int = 160
     mask_layers: int = 2
     mask_heads: int = 8
     query_dim: int = Field(128, description="Size of one query embedding; the decoder sees positive and negative.")
     sample_rate_hz: int = 32_000
     n_fft: int = 1024
     hop_length: int = 320
+    magnitude_compression: Literal["linear", "log"] = "log"
+    normalise_level: bool = Field(True, description="Bring every mixture to unit RMS first, and back afterwards.")
 
 
 class TextEncoderConfig(Section):
@@ -161,10 +163,12 @@ class TrainConfig(Section):
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-2
     gradient_clip: float = 5.0
+    schedule: Literal["plateau", "cosine"] = "plateau"
     plateau_factor: float = 0.3
     plateau_patience: int = Field(5, description="Validations without improvement before the rate decays.")
     validate_every: int = Field(20, ge=1, description="Steps between validations.")
     validation_mixtures: int = Field(16, ge=1)
+    bf16: bool = Field(False, description="Run the network in bfloat16 autocast; weights and losses stay float32.")
     sdr_weight: float = Field(0.9, ge=0, le=1, description="λ of eq. 5.")
     silence_rate: float = Field(0.05, ge=0, le=1, description="α: share of samples queried with an absent label.")
     pos_only_rate: float = Field(0.25, ge=0, le=1)
@@ -172,6 +176,7 @@ class TrainConfig(Section):
     itt_share: float = Field(0.4, ge=0, le=1, description="Share of samples made from kept tracks.")
     sst_share: float = Field(0.1, ge=0, le=1, description="Share of samples that are natural clips with their tracks.")
     interferers_max: int = Field(2, ge=1)
+    queries_per_mixture: int = Field(2, ge=1, description="Estimates asked of every mixture; it is encoded once.")
     snr_db: tuple[float, float] = (-5.0, 5.0)
 
 

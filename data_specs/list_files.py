@@ -1,0 +1,109 @@
+"""Rows of the lists that users write: CSV with a header, or Parquet. What is wrong with them is told in one line.
+
+The corpus readers stand on this, and everything else that reads a user's list.
+
+Example::
+
+    for where, row in list_rows(Path("clips.csv"), required=("path", "labels"), optional=("split",)):
+        print(where, row["path"])          # 'row 2', 'audio/a.flac'
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_specs.errors import UserError
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+Rows = Iterator[tuple[str, dict[str, Any]]]
+
+
+def list_rows(path: Path, *, required: tuple[str, ...], optional: tuple[str, ...] = (), lists: str = "labels") -> Rows:
+    """Rows of a CSV or Parquet file, each with the words that say where it stands.
+
+    CSV values are text. Parquet values of the required columns are text or None; the column ``lists`` may also hold
+    lists of text. Columns that are not named are left out.
+
+    Raises:
+        UserError: no such file, not what its suffix says, no such column, or a row that does not fit the header.
+    """
+    if not path.is_file():
+        raise UserError(f"no file {path}")
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        return _parquet_rows(path, required, optional, lists)
+    return _csv_rows(path, required, optional)
+
+
+def csv_lines(path: Path) -> Iterator[list[str]]:
+    """The values of every record of a CSV file, header and comments too.
+
+    Raises:
+        UserError: no such file, not readable, not UTF-8, or not CSV.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield from csv.reader(stream, skipinitialspace=True)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: save it as CSV UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{path} is not a CSV file: {error}") from None
+
+
+def _csv_rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Rows:
+    rows = csv_lines(path)
+    header = [name.strip() for name in next(rows, [])]
+    if not header:
+        raise UserError(f"{path} is empty: its first line must name the columns {', '.join(required)}")
+    _check_columns(path, header, required)
+    named = [(name, header.index(name)) for name in (*required, *optional) if name in header]
+    for number, values in enumerate(rows, start=2):
+        if not any(values):
+            continue
+        if len(values) != len(header):
+            raise UserError(
+                f"{path}, row {number}: {len(values)} values for {len(header)} columns; "
+                "put labels and names with a comma into double quotes"
+            )
+        yield f"row {number}", {name: values[column] for name, column in named}
+
+
+def _parquet_rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...], lists: str) -> Rows:
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            _check_columns(path, schema.names, required)
+            for name in required:
+                kind = schema.field(name).type
+                if not (_is_text(kind) or (name == lists and _is_list_of_text(kind))):
+                    raise UserError(f"{path}: column {name!r} must hold text, not {kind}")
+            columns = [name for name in (*required, *optional) if name in schema.names]
+            number = 0
+            for batch in file.iter_batches(batch_size=4096, columns=columns):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", row
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _check_columns(path: Path, found: list[str], required: tuple[str, ...]) -> None:
+    missing = [name for name in required if name not in found]
+    if missing:
+        shown = ", ".join(found[:8])
+        raise UserError(f"{path} has no column {missing[0]!r}: it needs {', '.join(required)} and has {shown}")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_null))
+
+
+def _is_list_of_text(kind: pa.DataType) -> bool:
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_text(kind.value_type)

@@ -1,0 +1,103 @@
+"""What is left to do in a workspace, and what ``status`` and the end of a run say about it.
+
+Reads only the workspace's state files: no Ray, no Prefect, no models, so a finished workspace answers at once.
+
+Example::
+
+    rounds_to_run(Workspace("./demo"), config, rounds=2)    # [] when both rounds are finished
+    summary(Workspace("./demo"))["rounds"][0]["tiers"]      # {"sst": 31, "itt": 80, "rejected": 129}
+"""
+
+from pathlib import Path
+from typing import Any
+
+from data_specs.config import Config, preset_names
+from data_specs.records import StageCounts
+from pipeline.workspace import ClipSet, RoundState, Workspace
+
+CLIP_SETS: tuple[ClipSet, ...] = ("natural", "single_source")
+
+
+def overrides_of(clips: str | None) -> dict[str, Any]:
+    """What ``--clips LIST`` changes in the configuration."""
+    return {"corpus": {"kind": "clip_list", "path": clips, "audio_root": "", "split": ""}} if clips else {}
+
+
+def absolute(path_or_uri: str) -> str:
+    """A path that means the same from every folder; URIs stay as they are.
+
+    A workspace knows its configuration by its content, paths included, so they must not depend on where a command ran.
+    """
+    return path_or_uri if "://" in path_or_uri else str(Path(path_or_uri).expanduser().absolute())
+
+
+def absolute_config(name_or_path: str) -> str:
+    """The name of a preset as it is, a file as an absolute path."""
+    return absolute(name_or_path) if name_or_path not in preset_names() else name_or_path
+
+
+def rounds_to_run(
+    workspace: Workspace, config: Config, *, rounds: int | None = None, add_rounds: int | None = None
+) -> list[int]:
+    """Numbers of the rounds that are not finished, up to the wanted number of rounds.
+
+    Args:
+        rounds: how many the workspace shall have; ``config.rounds`` when None.
+        add_rounds: instead, so many beyond the finished ones; a round that was cut off counts as one of them.
+    """
+    finished = {number for number in workspace.round_numbers() if workspace.round_state(number).state == "finished"}
+    last = len(finished) + add_rounds if add_rounds is not None else rounds or config.rounds
+    return [number for number in range(1, last + 1) if number not in finished]
+
+
+def summary(workspace: Workspace, *, rounds: int | None = None) -> dict[str, Any]:
+    """The state of a workspace as plain data: clips, every round with its counts, and what a resume would do.
+
+    Args:
+        rounds: how many rounds the workspace shall have; the configured number when None.
+
+    Raises:
+        UserError: there is no workspace.
+    """
+    config = workspace.config
+    states = [workspace.round_state(number) for number in workspace.round_numbers()]
+    return {
+        "workspace": workspace.uri,
+        "config_hash": config.digest(),
+        "clips": {name: _clip_counts(workspace, name) for name in CLIP_SETS},
+        "rounds": [_round_summary(workspace, state) for state in states],
+        "resume": _resume(workspace, config, rounds),
+    }
+
+
+def sdri_db(metrics: dict[str, Any], which: str) -> float | None:
+    """Mean SDRi (eq. 7) with positive and negative query of the ``current`` or ``candidate`` separator, if known."""
+    return metrics.get(which, {}).get("pos_neg", {}).get("sdri_db", {}).get("mean")
+
+
+def _clip_counts(workspace: Workspace, name: ClipSet) -> dict[str, Any] | None:
+    return StageCounts.of(workspace.clips(name)).model_dump() if workspace.has_clips(name) else None
+
+
+def _round_summary(workspace: Workspace, state: RoundState) -> dict[str, Any]:
+    content = state.model_dump(mode="json", exclude={"config", "training", "metrics"})
+    return {
+        "round": content.pop("number"),
+        "state": state.state,
+        "next_stage": state.next_stage,
+        "units": len(workspace.committed_units(state.number)),
+        "shards": len(workspace.shards(state.number)),
+        "sdri_db": {which: sdri_db(state.metrics, which) for which in ("current", "candidate")},
+        **content,
+    }
+
+
+def _resume(workspace: Workspace, config: Config, rounds: int | None) -> dict[str, Any] | None:
+    """The round and stage that the next run begins with; None when all wanted rounds are finished."""
+    if not workspace.has_clips("natural") or not workspace.has_clips("single_source"):
+        return {"round": 1, "stage": "ingest", "units_done": 0}
+    left = rounds_to_run(workspace, config, rounds=rounds)
+    if not left:
+        return None
+    stage = workspace.round_state(left[0]).next_stage
+    return {"round": left[0], "stage": stage, "units_done": len(workspace.committed_units(left[0]))}

@@ -1,0 +1,58 @@
+"""Prefect's environment, set before Prefect is imported for the first time.
+
+``data-engine run`` and ``demo`` need no server: Prefect starts one for the length of the run. Its database goes to the
+user's cache, because ``~/.prefect`` is a set-up that only the user should make; whoever has such a set-up, or names a
+server in the environment, gets the runs recorded there. Whatever the user has set wins.
+
+Example::
+
+    configure_prefect(log_level="CRITICAL")
+    from flows.data_engine import data_engine
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+USER_SETTINGS = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE")
+
+
+def has_own_setup() -> bool:
+    """Whether the user has set Prefect up: by environment variables, or in ``~/.prefect``."""
+    return any(os.environ.get(name) for name in USER_SETTINGS) or (Path.home() / ".prefect" / "profiles.toml").is_file()
+
+
+def cache_home() -> Path:
+    """Where Prefect keeps its database when the user has no set-up of their own."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "data-engine" / "prefect"
+
+
+def configure_prefect(*, log_level: str, own_home: bool = True) -> None:
+    """Set what the user has not set: home, log level, patience with a slow start, no reports to Prefect's makers.
+
+    Args:
+        log_level: of Prefect's own lines.
+        own_home: keep Prefect's database in the cache unless the user has a set-up; False always takes Prefect's home,
+            so that the ``prefect`` command sees the same deployments.
+    """
+    if own_home and not has_own_setup():
+        os.environ["PREFECT_HOME"] = str(_made(cache_home()))
+    defaults = {
+        "PREFECT_LOGGING_LEVEL": log_level,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # Above the default of 20 s: the first start makes the database, on machines that may be busy.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _made(home: Path) -> Path:
+    """The folder, which Prefect does not make with its parents; a temporary one where the cache cannot be written."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="data-engine-prefect-"))
+    return home

@@ -1,0 +1,97 @@
+"""Tables for people: the rounds of a workspace, and what ``doctor`` found.
+
+Example::
+
+    print_summary(summary(Workspace("./demo")))
+"""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+WIDTH_OUTSIDE_A_TERMINAL = 100
+
+
+def stdout_console() -> Console:
+    """A console on standard output that does not fold tables in log files."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH_OUTSIDE_A_TERMINAL)
+
+
+def print_summary(content: dict[str, Any]) -> None:
+    """Clips, one row per round, and what comes next."""
+    console = stdout_console()
+    console.print(f"Workspace {content['workspace']}", markup=False)
+    for name, counts in content["clips"].items():
+        console.print(f"  {name.replace('_', '-')} clips: {_counted(counts)}", markup=False)
+    if content["rounds"]:
+        console.print(_rounds_table(content["rounds"]))
+    for state in content["rounds"]:
+        if state["failure"]:
+            console.print(f"  round {state['round']} stopped: {state['failure']}", markup=False)
+    console.print(resume_line(content["resume"]), markup=False)
+
+
+def resume_line(resume: dict[str, Any] | None) -> str:
+    """What the same run command would do next, in words."""
+    if resume is None:
+        return "Next: nothing is left to do; a larger --rounds adds a round."
+    units = f" ({resume['units_done']} work units are done)" if resume["units_done"] else ""
+    return f"Next: a resume starts round {resume['round']} at stage {resume['stage']}{units}."
+
+
+def print_doctor(facts: dict[str, Any]) -> None:
+    """What is installed and found, then the problems."""
+    console = stdout_console()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    memory = f"{facts['memory_gb']} GB memory, " if facts["memory_gb"] else ""
+    table.add_row("engine", f"{facts['engine']} on Python {facts['python']}, {facts['environment']}")
+    table.add_row("machine", f"{facts['cpus']} CPUs, {memory}{facts['free_disk_gb']} GB free disk")
+    gpus = [f"{gpu['name']} ({gpu['memory_gb']} GB)" for gpu in facts["gpus"]]
+    table.add_row("GPUs", ", ".join(gpus) or "none found: everything runs on the CPUs")
+    for name, folder in facts["weights"].items():
+        table.add_row(f"{name} weights", folder or "missing")
+    for name, value in facts["settings"].items():
+        table.add_row(name, value)
+    table.add_row(
+        "packages", ", ".join(f"{name} {version or 'MISSING'}" for name, version in facts["packages"].items())
+    )
+    console.print(table)
+    for problem in facts["problems"]:
+        console.print(f"problem: {problem}", markup=False, soft_wrap=True)
+    if not facts["problems"]:
+        console.print("No problems found.")
+
+
+def _counted(counts: dict[str, Any] | None) -> str:
+    if counts is None:
+        return "not ingested yet"
+    reasons = "".join(f"; {number} {reason}" for reason, number in counts["reasons"].items())
+    return f"{counts['kept']} kept, {counts['dropped']} dropped, {counts['failed']} failed{reasons}"
+
+
+def _rounds_table(rounds: list[dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("round", "state", "clips", "SST", "ITT", "rejected", "SDRi before", "after", "promoted", "time"):
+        table.add_column(heading, justify="left" if heading in ("state", "promoted") else "right")
+    for state in rounds:
+        separated = state["counts"].get("separate")
+        promotion = state["promotion"]
+        table.add_row(
+            str(state["round"]),
+            state["state"] + (f" at {state['next_stage']}" if state["next_stage"] else ""),
+            f"{separated['kept']}/{separated['inputs']}" if separated else "-",
+            *(str(state["tiers"].get(tier, "-")) for tier in ("sst", "itt", "rejected")),
+            *(_decibels(state["sdri_db"][which]) for which in ("current", "candidate")),
+            "-" if promotion is None else "yes" if promotion.get("promoted") else "no",
+            f"{sum(state['timings_s'].values()):.0f} s",
+        )
+    return table
+
+
+def _decibels(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} dB"

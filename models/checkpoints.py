@@ -1,0 +1,127 @@
+"""Checkpoints: safetensors beside the configuration that built the model. Nothing is ever unpickled.
+
+A separator checkpoint is a folder with ``separator.safetensors`` and ``config.json``; a CLAP one holds
+``clap.safetensors`` and ``clap.json``. The name ``embedded`` stands for the folder that the package ships.
+
+Example::
+
+    separator = load_separator("workspace/rounds/001/checkpoint")
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from data_specs.config import ClapConfig, Section, SeparatorConfig
+from data_specs.errors import UserError
+from models.clap import TinyClap
+from models.separator import Separator
+
+EMBEDDED = "embedded"
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+SEPARATOR_FILES = ("separator.safetensors", "config.json")
+CLAP_FILES = ("clap.safetensors", "clap.json")
+
+ConfigT = TypeVar("ConfigT", bound=Section)
+
+
+def checkpoint_folder(name_or_folder: str) -> Path:
+    """``embedded`` or a path as the folder it stands for."""
+    return EMBEDDED_FOLDER if name_or_folder == EMBEDDED else Path(name_or_folder)
+
+
+def save_separator(separator: Separator, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a separator checkpoint; weights appear under their final name only when they are whole."""
+    _save(separator, separator.config, folder, SEPARATOR_FILES, dtype)
+
+
+def load_separator(name_or_folder: str) -> Separator:
+    """A separator in evaluation mode, with float32 weights.
+
+    Raises:
+        UserError: files missing, damaged, or of another architecture than their configuration says.
+    """
+    folder = checkpoint_folder(name_or_folder)
+    separator = Separator(_load_config(SeparatorConfig, folder / SEPARATOR_FILES[1]))
+    _load_weights(separator, folder / SEPARATOR_FILES[0])
+    return separator.eval()
+
+
+def save_clap(clap: TinyClap, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a CLAP checkpoint."""
+    _save(clap, clap.config, folder, CLAP_FILES, dtype)
+
+
+def load_clap(name_or_folder: str) -> TinyClap:
+    """The CLAP of a folder, in evaluation mode; raises like ``load_separator``."""
+    folder = checkpoint_folder(name_or_folder)
+    clap = TinyClap(_load_config(ClapConfig, folder / CLAP_FILES[1]))
+    _load_weights(clap, folder / CLAP_FILES[0])
+    return clap.eval()
+
+
+def checkpoint_hash(name_or_folder: str) -> str:
+    """Hash of a separator checkpoint's weights and configuration, the lineage id of what it separates.
+
+    Raises:
+        UserError: when a file is missing.
+    """
+    digest = hashlib.sha256()
+    for name in SEPARATOR_FILES:
+        digest.update(_existing(checkpoint_folder(name_or_folder) / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _save(model: nn.Module, config: Section, folder: Path, names: tuple[str, str], dtype: torch.dtype) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    temporary = folder / f".{names[0]}.tmp"
+    save_file(weights, temporary)
+    (folder / names[1]).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    temporary.chmod(0o644)  # safetensors makes files that only their owner reads
+    os.replace(temporary, folder / names[0])
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"no checkpoint: {path} is missing; give a folder that holds it, or 'embedded'")
+    return path
+
+
+def _load_config(kind: type[ConfigT], path: Path) -> ConfigT:
+    try:
+        return kind.model_validate_json(_existing(path).read_text("utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not text"
+        raise UserError(f"{path} does not describe a {kind.__name__}: {what}") from None
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    try:
+        weights = load_file(_existing(path))
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a whole safetensors file: {error}") from None
+    _check_shapes(model.state_dict(), weights, path)
+    model.load_state_dict(weights)
+
+
+def _check_shapes(expected: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> None:
+    """Name the first key that is missing, left over, or of another shape."""
+    for name in [*expected, *found]:
+        if name not in found:
+            raise UserError(f"{path} does not fit its configuration: {name} is missing")
+        if name not in expected:
+            raise UserError(f"{path} does not fit its configuration: {name} is left over")
+        if expected[name].shape != found[name].shape:
+            want, have = tuple(expected[name].shape), tuple(found[name].shape)
+            raise UserError(f"{path} does not fit its configuration: {name} should be {want}, found {have}")

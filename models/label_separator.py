@@ -1,0 +1,92 @@
+"""A separator that takes words: labels or free text in, one track per text out.
+
+Joins a query encoder and a separator. Every text is the positive query of its own track, and by default the other
+texts of the clip are its negative query (A.2 of the paper).
+
+Example::
+
+    separator = LabelSeparator.load(ModelConfig())
+    tracks = separator.separate(mixture, ["Bark", "Rain"])       # mixture (T,) -> (2, T)
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from data_specs.config import ModelConfig
+from models.checkpoints import checkpoint_hash, load_separator
+from models.query_encoders import QueryEncoder, load_query_encoder
+from models.separator import Separator
+
+Negatives = Sequence[Sequence[str]]
+
+
+def query(encoder: QueryEncoder, positive: str | None, negatives: Sequence[str]) -> Tensor:
+    """One query (2 D,): the positive embedding, then the mean of the negative ones; zeros where absent."""
+    nothing = torch.zeros(encoder.dim)
+    positive_half = encoder.embed_text([positive])[0] if positive is not None else nothing
+    negative_half = encoder.embed_text(list(negatives)).mean(dim=0) if negatives else nothing
+    return torch.cat([positive_half, negative_half])
+
+
+def others(labels: Sequence[str]) -> list[list[str]]:
+    """For every label, the other labels of the clip."""
+    return [[label for label in labels if label != own] for own in labels]
+
+
+class LabelSeparator:
+    """Separates clips by text; see the module's docstring. ``checkpoint_hash`` names the separator's weights."""
+
+    def __init__(self, separator: Separator, encoder: QueryEncoder, checkpoint_hash: str):
+        self.separator = separator.eval()
+        self.encoder = encoder
+        self.checkpoint_hash = checkpoint_hash
+
+    @classmethod
+    def load(cls, config: ModelConfig) -> "LabelSeparator":
+        """From ``config.checkpoint`` and ``config.clap``.
+
+        Raises:
+            UserError: when a checkpoint is missing or damaged.
+        """
+        return cls(
+            load_separator(config.checkpoint), load_query_encoder(config.clap), checkpoint_hash(config.checkpoint)
+        )
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of the waveforms that go in and come out."""
+        return self.separator.config.sample_rate_hz
+
+    def separate(self, mixture: Tensor, labels: Sequence[str], *, negatives: Negatives | None = None) -> Tensor:
+        """Mixture (T,) to one track per label, (Q, T).
+
+        Args:
+            negatives: per label, the texts of its negative query; None takes the other labels, an empty list none.
+
+        Raises:
+            ValueError: no labels, or a text without words.
+        """
+        return self.separate_batch(mixture.unsqueeze(0), [labels], negatives=[negatives] if negatives else None)[0]
+
+    @torch.inference_mode()
+    def separate_batch(
+        self,
+        mixtures: Tensor,
+        labels: Sequence[Sequence[str]],
+        *,
+        negatives: Sequence[Negatives] | None = None,
+    ) -> list[Tensor]:
+        """Mixtures (B, T) with labels each to a list of B tensors (Q, T); the encoder runs once per mixture."""
+        if not labels or any(not one for one in labels):
+            raise ValueError("every mixture needs at least one label to separate")
+        if negatives is None:
+            negatives = [others(one) for one in labels]
+        most = max(len(one) for one in labels)
+        queries = torch.zeros(len(labels), most, 2 * self.encoder.dim)
+        for row, (positive, negative) in enumerate(zip(labels, negatives, strict=True)):
+            for column, (own, rest) in enumerate(zip(positive, negative, strict=True)):
+                queries[row, column] = query(self.encoder, own, rest)
+        tracks = self.separator(mixtures, queries)  # (B, most, T)
+        return [track[: len(one)] for track, one in zip(tracks, labels, strict=True)]

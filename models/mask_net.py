@@ -1,0 +1,59 @@
+"""The mask net: transformer layers over frames that turn target feature and mixture spectrum into a mask.
+
+Shapes: B batch, Q queries, N frames, M mel bins (the decoder's target feature), F linear bins.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MaskNet(nn.Module):
+    """Mask in (0, 1) for every query, from the concatenation of mixture magnitude and target feature (section 3.2).
+
+    The first layer's part that sees the mixture is the same for all queries, so it is computed once per mixture.
+
+    Args:
+        compression: what the magnitude goes through first; ``log`` makes quiet bins as visible as loud ones.
+    """
+
+    log_floor = 1e-4  # about the quantisation step of 16-bit audio after the STFT
+
+    def __init__(
+        self,
+        *,
+        bins: int,
+        feature_dim: int,
+        width: int,
+        layers: int,
+        heads: int,
+        compression: Literal["linear", "log"],
+    ):
+        super().__init__()
+        self.bins = bins
+        self.compression = compression
+        self.spec_norm = nn.BatchNorm2d(bins, momentum=0.01)
+        self.mask_net = nn.Sequential(
+            nn.Linear(bins + feature_dim, width),
+            nn.LayerNorm(width),
+            nn.TransformerEncoder(
+                nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.0, batch_first=True),
+                num_layers=layers,
+                enable_nested_tensor=False,
+            ),
+            nn.Linear(width, bins),
+        )
+
+    def forward(self, magnitude: Tensor, target_feature: Tensor) -> Tensor:
+        """Magnitude (B, N, F) and target feature (B * Q, N, M) to masks (B, Q, N, F)."""
+        if self.compression == "log":
+            magnitude = torch.log(magnitude + self.log_floor)
+        spectrum = self.spec_norm(magnitude.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
+        first, norm, transformer, last = self.mask_net
+        from_mixture = F.linear(spectrum, first.weight[:, : self.bins], first.bias)  # (B, N, W)
+        from_feature = F.linear(target_feature, first.weight[:, self.bins :])  # (B * Q, N, W)
+        queries = len(from_feature) // len(from_mixture)
+        hidden = norm(from_mixture.repeat_interleave(queries, dim=0) + from_feature)
+        return torch.sigmoid(last(transformer(hidden))).unflatten(0, (-1, queries))

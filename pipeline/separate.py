@@ -1,0 +1,187 @@
+"""Separate the clips of a work unit into tracks, score and gate them, and put the kept ones into a shard.
+
+Stands between ``tag`` and ``train``. Plain functions: the unit goes in, its manifest rows and its shard come out;
+``pipeline.workers`` calls them in parallel. All labels of a clip are negative queries for one another (A.2 of the
+paper), and the encoder runs once per clip.
+
+Example::
+
+    units = work_units(clips, tags, config.separate.unit_clips)
+    result = separate_unit(units[0], config, LabelSeparator.load(config.model))
+    workspace.commit_unit(1, units[0].unit_id, result.tracks, result.shard)
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_specs.config import Config
+from data_specs.records import Clip, Record, TaggedClip, Track, content_id
+from pipeline.audio import AudioError, decode
+from pipeline.gate import Gate, PaperGate
+from pipeline.remix import RemixScores, score_remix
+from pipeline.shards import ShardItem, shard_bytes
+from pipeline.workspace import shard_name
+
+
+class Separator(Protocol):
+    """What separates; ``models.label_separator.LabelSeparator`` is one."""
+
+    checkpoint_hash: str
+
+    def separate_batch(self, mixtures: Tensor, labels: Sequence[Sequence[str]]) -> list[Tensor]:
+        """Mixtures (B, T) with Q labels each to B tensors (Q, T)."""
+
+
+class WorkUnit(Record):
+    """A fixed slice of the tagged clips: committed, retried and resumed as one. ``labels[i]`` is for ``clips[i]``."""
+
+    unit_id: str
+    clips: tuple[Clip, ...]
+    labels: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """One row per track of every clip of the unit, and the shard's bytes (None when no track was kept)."""
+
+    tracks: tuple[Track, ...]
+    shard: bytes | None
+
+
+def work_units(clips: Sequence[Clip], tags: Sequence[TaggedClip], unit_clips: int) -> list[WorkUnit]:
+    """Slices of ``unit_clips`` tagged clips, in the order of ``clips``; ids come from position and content."""
+    labels = {tag.clip_id: tag.labels for tag in tags if tag.outcome == "kept"}
+    tagged = [clip for clip in clips if clip.clip_id in labels]
+    units = []
+    for position, start in enumerate(range(0, len(tagged), unit_clips)):
+        chosen = tuple(tagged[start : start + unit_clips])
+        names = tuple(labels[clip.clip_id] for clip in chosen)
+        parts = (part for clip, own in zip(chosen, names, strict=True) for part in (clip.clip_id, *own))
+        units.append(WorkUnit(unit_id=f"{position:06d}-{content_id(*parts, length=12)}", clips=chosen, labels=names))
+    return units
+
+
+def separate_unit(unit: WorkUnit, config: Config, separator: Separator, gate: Gate | None = None) -> UnitResult:
+    """Separate, score and gate every clip of a unit; the gate is the paper's unless another one is given.
+
+    A clip that cannot be decoded or separated gives failed rows with the reason, one per label; the others go on.
+    """
+    gate = gate or PaperGate(config.gate)
+    sources = [_load(clip, labels, config) for clip, labels in zip(unit.clips, unit.labels, strict=True)]
+    readable = [source for source in sources if not source.error]
+    estimates: dict[str, np.ndarray | str] = {}
+    for batch in _batches(readable, config.separate.batch_clips):
+        separated = _separate(batch, separator)
+        estimates.update({source.clip.clip_id: one for source, one in zip(batch, separated, strict=True)})
+    tracks: list[Track] = []
+    items: list[ShardItem] = []
+    for source in sources:
+        tracks_or_reason = source.error or estimates[source.clip.clip_id]
+        rows = _rows(source, unit, config, separator.checkpoint_hash)
+        if isinstance(tracks_or_reason, str):
+            tracks += [_with(row, outcome="failed", reason=tracks_or_reason) for row in rows]
+            continue
+        rows = _gated(rows, score_remix(tracks_or_reason, source.mixture), gate)
+        tracks += rows
+        items.append(ShardItem(source.clip, source.mixture, rows, tracks_or_reason))
+    return UnitResult(tuple(tracks), shard_bytes(items, sample_rate_hz=config.audio.sample_rate_hz))
+
+
+class _Source(NamedTuple):
+    """A clip with its labels and its mixture (T,), or the reason why it has none."""
+
+    clip: Clip
+    labels: tuple[str, ...]
+    mixture: np.ndarray
+    error: str = ""
+
+
+def _load(clip: Clip, labels: tuple[str, ...], config: Config) -> _Source:
+    try:
+        mixture = decode(
+            clip.path,
+            start_s=clip.start_s,
+            duration_s=clip.duration_s,
+            sample_rate_hz=config.audio.sample_rate_hz,
+        )
+    except AudioError as error:
+        return _Source(clip, labels, np.zeros(0, np.float32), str(error))
+    return _Source(clip, labels, mixture)
+
+
+def _batches(sources: Sequence[_Source], size: int) -> Iterator[list[_Source]]:
+    """Up to ``size`` neighbours of equal length."""
+    batch: list[_Source] = []
+    for source in sources:
+        if batch and (len(batch) == size or len(batch[0].mixture) != len(source.mixture)):
+            yield batch
+            batch = []
+        batch.append(source)
+    if batch:
+        yield batch
+
+
+def _separate(batch: Sequence[_Source], separator: Separator) -> list[np.ndarray | str]:
+    """Tracks (Q, T) of every clip, or the reason why there are none; a batch that fails is tried clip by clip."""
+    mixtures = torch.from_numpy(np.stack([source.mixture for source in batch]))  # (B, T)
+    try:
+        tracks = separator.separate_batch(mixtures, [list(source.labels) for source in batch])
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise  # the machine's fault, not the clip's
+    except (RuntimeError, ValueError) as error:
+        if len(batch) == 1:
+            return [f"separation failed: {str(error).strip().splitlines()[0]}"]
+    else:
+        return [
+            one.float().cpu().numpy()
+            if bool(torch.isfinite(one).all())
+            else "separation gave samples that are not finite"
+            for one in tracks
+        ]
+    return [tracks for source in batch for tracks in _separate([source], separator)]
+
+
+def _rows(source: _Source, unit: WorkUnit, config: Config, checkpoint: str) -> list[Track]:
+    """One row per label, before the gate."""
+    clip, labels, config_hash = source.clip, source.labels, config.digest()
+    return [
+        Track(
+            track_id=content_id(clip.clip_id, label, checkpoint, config_hash),
+            clip_id=clip.clip_id,
+            label=label,
+            index=index,
+            negative_labels=tuple(other for other in labels if other != label),
+            duration_s=len(source.mixture) / config.audio.sample_rate_hz if len(source.mixture) else clip.duration_s,
+            unit=unit.unit_id,
+            checkpoint=checkpoint,
+            config_hash=config_hash,
+        )
+        for index, label in enumerate(labels)
+    ]
+
+
+def _gated(rows: Sequence[Track], scores: RemixScores, gate: Gate) -> list[Track]:
+    """The rows with their scores and the gate's decisions."""
+    return [
+        _with(
+            row,
+            re_sdr_db=scores.re_sdr_db,
+            re_si_sdr_db=scores.re_si_sdr_db,
+            energy_share_db=share_db,
+            tier=decision.tier,
+            outcome="dropped" if decision.tier == "rejected" else "kept",
+            reason=decision.reason,
+            shard="" if decision.tier == "rejected" else shard_name(row.unit),
+        )
+        for row, share_db, decision in zip(rows, scores.energy_share_db, gate.decide(scores), strict=True)
+    ]
+
+
+def _with(row: Track, **changes: Any) -> Track:
+    return Track(**{**row.model_dump(), **changes})

@@ -1,0 +1,255 @@
+"""Shards: the kept tracks of a work unit as a WebDataset tar; written, read and verified here.
+
+Stands after the gate; training streams shards. Equal content gives equal bytes (no times, no owners, fixed order), so
+that a work unit that is done again replaces its shard by the same one. The format is in ``data_specs.shard_format``.
+
+Example::
+
+    data = shard_bytes([ShardItem(clip, labels, mixture, tracks, waveforms)], sample_rate_hz=32_000)
+    for sample in iter_shard(io.BytesIO(data)):
+        sample.meta.clip_id, sample.tracks[0].shape
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from pydantic import ValidationError
+
+from data_specs.records import Clip, Track
+from data_specs.shard_format import (
+    META_PART,
+    MIXTURE_PART,
+    ShardClip,
+    ShardTrack,
+    member_name,
+    name_problems,
+    parse_member,
+)
+from pipeline.audio import AudioError, decode_bytes, encode_flac
+from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.workspace import Workspace
+
+
+class ShardError(Exception):
+    """A shard cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class ShardItem:
+    """A clip for a shard: its mixture (T,), its manifest rows and their waveforms (Q, T) in the same order."""
+
+    clip: Clip
+    mixture: np.ndarray
+    tracks: Sequence[Track]
+    waveforms: np.ndarray
+
+
+@dataclass(frozen=True)
+class ShardSample:
+    """A clip out of a shard: float32 tracks (T,) by index, and the mixture (T,) for tier ``sst``."""
+
+    meta: ShardClip
+    mixture: np.ndarray | None
+    tracks: Mapping[int, np.ndarray]
+
+
+def shard_bytes(items: Sequence[ShardItem], *, sample_rate_hz: int) -> bytes | None:
+    """The tar of a work unit, or None when the gate kept nothing of it.
+
+    Only kept tracks go in; the mixture goes in when every track of its clip is tier ``sst``.
+    """
+    kept = [item for item in items if any(_is_kept(track) for track in item.tracks)]
+    if not kept:
+        return None
+    sink = io.BytesIO()
+    # PAX: the one tar format whose headers hold any name and are the same on every system.
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for item in kept:
+            _add_clip(tar, item, sample_rate_hz)
+    return sink.getvalue()
+
+
+def iter_shard(file: IO[bytes], *, name: str = "shard") -> Iterator[ShardSample]:
+    """The clips of a shard in its order, one in memory at a time; ``file`` is read once, front to back.
+
+    Raises:
+        ShardError: no tar, truncated, or content that is not of this format; ``name`` is in the message.
+    """
+    parts: dict[str, bytes] = {}
+    current = ""
+    for member, data in _members(file, name):
+        try:
+            clip_id, part = parse_member(member)
+        except ValueError as error:
+            raise ShardError(f"{name}: {error}") from None
+        if parts and clip_id != current:
+            yield _sample(parts, name)
+            parts = {}
+        current, parts[part] = clip_id, data
+    if parts:
+        yield _sample(parts, name)
+
+
+def iter_round(workspace: Workspace, round_number: int, shards: Sequence[str] | None = None) -> Iterator[ShardSample]:
+    """The clips in the given shards of a round, in all of them by default.
+
+    Raises:
+        ShardError: as ``iter_shard``.
+    """
+    for shard in workspace.shards(round_number) if shards is None else shards:
+        with workspace.open_shard(round_number, shard) as file:
+            yield from iter_shard(file, name=shard)
+
+
+def verify_shard(file: IO[bytes], *, name: str = "shard") -> list[str]:
+    """What is wrong with a shard, one line each; [] when nothing is.
+
+    Checks the tar, the order and names of its members, every clip's JSON against its members, and that all audio
+    decodes to the promised length and rate.
+    """
+    data = file.read()
+    try:
+        problems = name_problems(member for member, _ in _members(io.BytesIO(data), name))
+        if not problems:
+            for sample in iter_shard(io.BytesIO(data), name=name):
+                problems += _sample_problems(sample)
+    except ShardError as error:
+        return [str(error)]
+    return [f"{name}: {problem}" for problem in problems]
+
+
+def verify_round(workspace: Workspace, round_number: int, progress: Progress = NO_PROGRESS) -> list[str]:
+    """What is wrong with a round's shards and manifest, one line each; [] when nothing is.
+
+    Besides ``verify_shard``: every kept track of the manifest is in the shard that its row names, and nothing else is.
+    """
+    problems: list[str] = []
+    units = sorted(workspace.committed_units(round_number))
+    with progress.task(f"verify round {round_number}", total=len(units)) as task:
+        for unit_id in units:
+            problems += _unit_problems(workspace, round_number, unit_id)
+            task.advance()
+    return problems
+
+
+def _is_kept(track: Track) -> bool:
+    return track.outcome == "kept"
+
+
+def _add_clip(tar: tarfile.TarFile, item: ShardItem, sample_rate_hz: int) -> None:
+    kept = [(track, waveform) for track, waveform in zip(item.tracks, item.waveforms, strict=True) if _is_kept(track)]
+    has_mixture = all(track.tier == "sst" for track in item.tracks)
+    audio = {str(track.index): waveform for track, waveform in kept}
+    if has_mixture:
+        audio = {MIXTURE_PART: item.mixture, **audio}
+    peak = max(float(np.abs(waveform).max()) for waveform in audio.values())
+    gain = 1.0 if peak <= 1.0 else 1.0 / peak
+    first = kept[0][0]
+    meta = ShardClip(
+        clip_id=item.clip.clip_id,
+        labels=tuple(track.label for track in item.tracks),
+        tracks=tuple(
+            ShardTrack.model_validate({key: getattr(track, key) for key in ShardTrack.model_fields})
+            for track, _ in kept
+        ),
+        has_mixture=has_mixture,
+        sample_rate_hz=sample_rate_hz,
+        samples=len(item.mixture),
+        gain=gain,
+        source_path=item.clip.path,
+        source_start_s=item.clip.start_s,
+        checkpoint=first.checkpoint,
+        config_hash=first.config_hash,
+    )
+    text = json.dumps(meta.model_dump(mode="json"), ensure_ascii=False, indent=1)
+    _add_member(tar, member_name(meta.clip_id, META_PART), text.encode())
+    for part, waveform in audio.items():
+        _add_member(tar, member_name(meta.clip_id, part), encode_flac(waveform * np.float32(gain), sample_rate_hz))
+
+
+def _add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)  # its defaults are fixed: time 0, owner 0, mode 0644
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _members(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(fileobj=file, mode="r|") as tar:
+            for info in tar:
+                stream = tar.extractfile(info)
+                data = stream.read() if stream is not None else b""
+                if len(data) != info.size:
+                    raise ShardError(f"{name}: {info.name} is truncated")
+                yield info.name, data
+            if not _ends_whole(tar):
+                raise ShardError(f"{name}: truncated")
+    except (tarfile.TarError, EOFError) as error:
+        raise ShardError(f"{name}: not a whole tar file ({error})") from None
+
+
+def _ends_whole(tar: tarfile.TarFile) -> bool:
+    """Whether the reader met the end-of-archive block and not just the end of the file."""
+    return tar.fileobj is not None and tar.offset < tar.fileobj.tell()
+
+
+def _sample(parts: Mapping[str, bytes], name: str) -> ShardSample:
+    try:
+        meta = ShardClip.model_validate_json(parts[META_PART])
+        audio = {part: _waveform(data, meta) for part, data in parts.items() if part != META_PART}
+    except KeyError:
+        raise ShardError(f"{name}: a clip without JSON") from None
+    except (ValidationError, AudioError) as error:
+        raise ShardError(f"{name}: {' '.join(str(error).split())}") from None
+    mixture = audio.pop(MIXTURE_PART, None)
+    return ShardSample(meta, mixture, {int(index): waveform for index, waveform in audio.items()})
+
+
+def _waveform(data: bytes, meta: ShardClip) -> np.ndarray:
+    waveform, rate_hz = decode_bytes(data)
+    if rate_hz != meta.sample_rate_hz:
+        raise AudioError(f"{meta.clip_id} has a member at {rate_hz} Hz instead of {meta.sample_rate_hz} Hz")
+    return waveform
+
+
+def _sample_problems(sample: ShardSample) -> list[str]:
+    meta, clip = sample.meta, sample.meta.clip_id
+    problems = []
+    if sorted(sample.tracks) != sorted(track.index for track in meta.tracks):
+        problems.append(f"{clip}: JSON and members name different tracks")
+    if meta.has_mixture != (sample.mixture is not None):
+        problems.append(f"{clip}: JSON and members disagree about the mixture")
+    waveforms = [*sample.tracks.values(), *([] if sample.mixture is None else [sample.mixture])]
+    if any(len(waveform) != meta.samples for waveform in waveforms):
+        problems.append(f"{clip}: a member has not {meta.samples} samples")
+    return problems
+
+
+def _unit_problems(workspace: Workspace, round_number: int, unit_id: str) -> list[str]:
+    rows = workspace.unit_tracks(round_number, unit_id)
+    promised = {(track.clip_id, track.index) for track in rows if _is_kept(track)}
+    names = sorted({track.shard for track in rows if _is_kept(track)})
+    if names and names != [f"{unit_id}.tar"]:
+        return [f"{unit_id}: its manifest names {', '.join(name or 'no shard' for name in names)}"]
+    if not names:
+        return []
+    (name,) = names
+    if name not in workspace.shards(round_number):
+        return [f"{name}: missing"]
+    with workspace.open_shard(round_number, name) as file:
+        problems = verify_shard(file, name=name)
+    if problems:
+        return problems
+    with workspace.open_shard(round_number, name) as file:
+        found = {(sample.meta.clip_id, index) for sample in iter_shard(file, name=name) for index in sample.tracks}
+    missing, left_over = len(promised - found), len(found - promised)
+    return [
+        f"{name}: {count} tracks of the {where}"
+        for count, where in ((missing, "manifest are missing"), (left_over, "shard are not in the manifest"))
+        if count
+    ]

@@ -1,0 +1,309 @@
+"""A workspace: the folder or bucket that holds the clips and all rounds of one configuration.
+
+Every stage reads its inputs from here and writes its results here, so that any process that knows the workspace's
+address can go on with a round. Layout::
+
+    workspace.json                       digest and content of the configuration
+    builtin/                             audio of built-in corpora, when the configuration asks for them
+    clips/natural.parquet                every ingested clip of the corpus, dropped and failed ones too
+    clips/single_source.parquet          the same for the single-source corpus
+    rounds/001/round.json                RoundState
+    rounds/001/tags/tags.parquet         TaggedClip, one per ingested clip that was kept
+    rounds/001/tracks/<unit>.parquet     Track, one row per track of a committed work unit
+    rounds/001/shards/<unit>.tar         the tracks that passed the gate
+    rounds/001/checkpoint/, report/
+
+Example::
+
+    workspace = Workspace.open("runs/demo", config)
+    clips = workspace.kept_clips("natural")
+    workspace.write_tags(1, tagged)
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_specs.config import Config
+from data_specs.errors import UserError
+from data_specs.records import Clip, Record, TaggedClip, Track, content_id, records_of, table_of
+from pipeline.ledger import STAGES, RoundState
+from pipeline.storage import Storage
+
+__all__ = ["STAGES", "ClipSet", "RoundState", "Workspace"]
+
+ClipSet = Literal["natural", "single_source"]
+RecordT = TypeVar("RecordT", bound=Record)
+
+HELD_OUT = "held_out"
+"""``Clip.split`` of the single-source clips that no round trains on."""
+
+BUILTIN_FOLDER = "builtin"
+"""Folder for the audio of built-in corpora."""
+
+_CONFIG_FILE = "workspace.json"
+
+
+class Workspace:
+    """Typed access to a workspace's files. Cheap to make, holds no state, can be pickled."""
+
+    def __init__(self, uri: str | Path) -> None:
+        self.storage = Storage(uri)
+        self.uri = self.storage.uri
+
+    def __repr__(self) -> str:
+        return f"Workspace({self.uri!r})"
+
+    def __reduce__(self):
+        return Workspace, (self.uri,)
+
+    # Configuration
+
+    @classmethod
+    def open(cls, uri: str | Path, config: Config) -> "Workspace":
+        """Open the workspace at ``uri`` for ``config``, making it when there is none.
+
+        A workspace that holds no clips yet takes on the new configuration, so that a wrong path can be corrected.
+
+        Raises:
+            UserError: the path is a file, cannot be written, or belongs to another configuration.
+        """
+        workspace = cls(uri)
+        if workspace.exists() and not workspace.is_bare():
+            workspace.check_config(config)
+            return workspace
+        workspace.storage.check_writable()
+        content = {"config_hash": config.digest(), "config": config.model_dump(mode="json")}
+        workspace._write_json(_CONFIG_FILE, content)
+        return workspace
+
+    def exists(self) -> bool:
+        """Whether somebody opened this workspace before."""
+        return self.storage.is_file(_CONFIG_FILE)
+
+    def is_bare(self) -> bool:
+        """Whether nothing is in it but its configuration."""
+        return not any(self.storage.exists(name) for name in ("clips", "rounds", BUILTIN_FOLDER))
+
+    def check_config(self, config: Config) -> None:
+        """Make sure that this workspace belongs to ``config``; worker counts and rounds may differ.
+
+        Raises:
+            UserError: it belongs to another one; the message names the keys that differ.
+        """
+        stored = self._read_json(_CONFIG_FILE)
+        if stored["config_hash"] == config.digest():
+            return
+        ours = _flat(config.model_dump(mode="json", exclude={"workers", "rounds"}))
+        theirs = _flat({key: value for key, value in stored["config"].items() if key not in {"workers", "rounds"}})
+        keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+        raise UserError(
+            f"{self.uri} belongs to another configuration ({_listed(keys)} differ{'s' if len(keys) == 1 else ''}): "
+            "use that configuration or another workspace"
+        )
+
+    @property
+    def config(self) -> Config:
+        """The configuration that the workspace was made with.
+
+        Raises:
+            UserError: there is no workspace here.
+        """
+        if not self.exists():
+            raise UserError(f"{self.uri} is not a workspace: it has no {_CONFIG_FILE}")
+        return Config.model_validate(self._read_json(_CONFIG_FILE)["config"])
+
+    # Clips
+
+    def has_clips(self, clip_set: ClipSet) -> bool:
+        """Whether this set has been ingested."""
+        return self.storage.is_file(f"clips/{clip_set}.parquet")
+
+    def write_clips(self, clip_set: ClipSet, clips: Sequence[Clip]) -> None:
+        """Store every ingested clip, whatever its outcome."""
+        self._write_records(f"clips/{clip_set}.parquet", Clip, clips)
+
+    def clips(self, clip_set: ClipSet) -> list[Clip]:
+        """Every ingested clip, whatever its outcome; [] before ingest."""
+        return self._read_records(f"clips/{clip_set}.parquet", Clip) if self.has_clips(clip_set) else []
+
+    def kept_clips(self, clip_set: ClipSet) -> list[Clip]:
+        """The clips that stages work on."""
+        return [clip for clip in self.clips(clip_set) if clip.outcome == "kept"]
+
+    def training_clips(self) -> list[Clip]:
+        """The single-source clips that rounds may train on."""
+        return [clip for clip in self.kept_clips("single_source") if clip.split != HELD_OUT]
+
+    def held_out_clips(self) -> list[Clip]:
+        """The single-source clips that no round trains on; promotion is decided on them."""
+        return [clip for clip in self.kept_clips("single_source") if clip.split == HELD_OUT]
+
+    # Rounds
+
+    def round_numbers(self) -> list[int]:
+        """Rounds that have been started, ascending."""
+        return sorted(int(name) for name in self.storage.folders("rounds") if name.isdigit())
+
+    def round_storage(self, round_number: int) -> Storage:
+        """The round's folder."""
+        return self.storage.child(_round(round_number))
+
+    def round_state(self, round_number: int) -> RoundState:
+        """What the round has done so far; a state without any stage when it has not been started."""
+        name = f"{_round(round_number)}/round.json"
+        return (
+            RoundState.model_validate(self._read_json(name))
+            if self.storage.is_file(name)
+            else RoundState(number=round_number)
+        )
+
+    def write_round_state(self, state: RoundState) -> None:
+        """Store what a round has done so far."""
+        content = {"state": state.state, **state.model_dump(mode="json")}
+        self._write_json(f"{_round(state.number)}/round.json", content)
+
+    # Tags and tracks
+
+    def write_tags(self, round_number: int, tags: Sequence[TaggedClip]) -> None:
+        """Store the tags of a round, one record per kept natural clip."""
+        self._write_records(f"{_round(round_number)}/tags/tags.parquet", TaggedClip, tags)
+
+    def tags(self, round_number: int) -> list[TaggedClip]:
+        """The tags of a round; [] before its tag stage."""
+        name = f"{_round(round_number)}/tags/tags.parquet"
+        return self._read_records(name, TaggedClip) if self.storage.is_file(name) else []
+
+    def committed_units(self, round_number: int) -> set[str]:
+        """Ids of the work units whose manifest part exists: they are done and are not done again."""
+        names = self.storage.files(f"{_round(round_number)}/tracks", suffix=".parquet")
+        return {name.removesuffix(".parquet") for name in names}
+
+    def commit_unit(self, round_number: int, unit_id: str, tracks: Sequence[Track], shard: bytes | None) -> None:
+        """Publish a work unit's results: its shard first, then the manifest part that makes it count."""
+        folder = _round(round_number)
+        if shard is not None:
+            self.storage.write_bytes(f"{folder}/shards/{shard_name(unit_id)}", shard)
+        self._write_records(f"{folder}/tracks/{unit_id}.parquet", Track, tracks)
+
+    def discard_unit(self, round_number: int, unit_id: str) -> None:
+        """Take a commit back: the unit is done again by the next run."""
+        self.storage.delete(f"{_round(round_number)}/tracks/{unit_id}.parquet")
+        self.storage.delete(f"{_round(round_number)}/shards/{shard_name(unit_id)}")
+
+    def iter_tracks(self, round_number: int) -> Iterator[Track]:
+        """All manifest rows of a round in the order of unit ids, one manifest part in memory at a time."""
+        for unit_id in sorted(self.committed_units(round_number)):
+            yield from self.unit_tracks(round_number, unit_id)
+
+    def unit_tracks(self, round_number: int, unit_id: str) -> list[Track]:
+        """The manifest rows of one committed unit."""
+        return self._read_records(f"{_round(round_number)}/tracks/{unit_id}.parquet", Track)
+
+    def tracks(self, round_number: int) -> list[Track]:
+        """All manifest rows of a round, rejected and failed ones too."""
+        return list(self.iter_tracks(round_number))
+
+    def sweep_round(self, round_number: int) -> None:
+        """Remove what killed writers left in the round's folders."""
+        for folder in ("tracks", "shards"):
+            self.storage.sweep(f"{_round(round_number)}/{folder}")
+
+    # Shards
+
+    def shards(self, round_number: int) -> list[str]:
+        """Names of the round's shards that belong to committed units, sorted."""
+        committed = self.committed_units(round_number)
+        names = self.storage.files(f"{_round(round_number)}/shards", suffix=".tar")
+        return [name for name in names if name.removesuffix(".tar") in committed]
+
+    def open_shard(self, round_number: int, name: str) -> pa.NativeFile:
+        """A shard as a readable binary file; the caller closes it."""
+        return self.storage.open(f"{_round(round_number)}/shards/{name}")
+
+    # Checkpoints and other folders
+
+    def current_checkpoint(self, before_round: int | None = None) -> str:
+        """The checkpoint that round ``before_round`` starts from: the last promoted one of the rounds before it, or
+        the configured starting checkpoint. None means after all rounds so far.
+
+        Returns:
+            A local folder, or the name ``embedded``. A bucket's checkpoint is copied to this machine first.
+        """
+        for number in reversed(self.round_numbers()):
+            if (before_round is None or number < before_round) and self.round_state(number).promoted:
+                return str(self.local_folder(number, "checkpoint"))
+        return self.config.model.checkpoint
+
+    def local_folder(self, round_number: int, name: str) -> Path:
+        """A folder of the round, such as ``checkpoint`` or ``report``, for reading on this machine.
+
+        A bucket's folder is copied to a cache in the temporary directory.
+        """
+        folder = self.round_storage(round_number).child(name)
+        if folder.local_path is not None:
+            return folder.local_path
+        sizes = {file: folder.size(file) for file in folder.files()}
+        cache = Path(tempfile.gettempdir()) / "sound-data-engine" / content_id(folder.uri, *map(str, sizes.items()))
+        for file, size in sizes.items():
+            if not (cache / file).is_file() or (cache / file).stat().st_size != size:
+                folder.download(file, cache / file)
+        return cache
+
+    @contextmanager
+    def writing_folder(self, round_number: int, name: str) -> Iterator[Path]:
+        """A local folder to write files into; each is published in the round's folder ``name`` on a clean exit.
+
+        Example::
+
+            with workspace.writing_folder(1, "checkpoint") as folder:
+                save_checkpoint(folder, model)
+        """
+        with tempfile.TemporaryDirectory(prefix="sound-data-engine-") as temporary:
+            yield Path(temporary)
+            target = self.round_storage(round_number).child(name)
+            for path in sorted(path for path in Path(temporary).rglob("*") if path.is_file()):
+                target.upload(path, path.relative_to(temporary).as_posix())
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        content = json.loads(self.storage.read_bytes(name))
+        content.pop("state", None)
+        return content
+
+    def _write_json(self, name: str, content: dict[str, Any]) -> None:
+        self.storage.write_bytes(name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def _read_records(self, name: str, record: type[RecordT]) -> list[RecordT]:
+        with self.storage.open(name) as file:
+            return records_of(record, pq.read_table(file))
+
+    def _write_records(self, name: str, record: type[RecordT], records: Sequence[RecordT]) -> None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table_of(record, records), sink, compression="zstd")
+        self.storage.write_bytes(name, sink.getvalue().to_pybytes())
+
+
+def shard_name(unit_id: str) -> str:
+    """File name of a work unit's shard."""
+    return f"{unit_id}.tar"
+
+
+def _round(number: int) -> str:
+    return f"rounds/{number:03d}"
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
+def _listed(names: list[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
