@@ -109,7 +109,7 @@ class SeparatorConfig(Section):
     query_dim: int = Field(128, description="Size of one query embedding; the decoder sees positive and negative.")
     sample_rate_hz: int = 32_000
     n_fft: int = 1024
-    hop_length: int = 320
+    hop_length: int = 512
     magnitude_compression: Literal["linear", "log"] = "log"
     normalise_level: bool = Field(True, description="Bring every mixture to unit RMS first, and back afterwards.")
 

@@ -27,15 +27,16 @@ def soundscapes(
 ) -> None:
     """Make natural-like scenes of 2-4 labels with known truth, from built-in events or single-source clips."""
     from data_specs.corpus import read_corpus
-    from data_specs.soundscapes import BuiltinSource
+    from data_specs.soundscapes import BuiltinSource, EventSource
     from pipeline.scenes import ClipSource, write_scenes
 
     config = load_config("embedded")
-    if sources == BUILTIN:
-        source = BuiltinSource()
-    else:
-        source = ClipSource(read_corpus(CorpusConfig(kind="clip_list", path=sources, split=split)))
-    clips = write_scenes(
+    source: EventSource = BuiltinSource()
+    if sources != BUILTIN:
+        source = clips = ClipSource(read_corpus(CorpusConfig(kind="clip_list", path=sources, split=split)))
+        for note in clips.notes:
+            print_line(note)
+    path = write_scenes(
         source,
         count=count,
         out=out,
@@ -44,34 +45,39 @@ def soundscapes(
         duration_s=duration or config.audio.clip_duration_s,
         progress=terminal_progress(),
     )
-    print_line(f"{count} scenes: {clips}")
+    print_line(f"{count} scenes: {path}")
 
 
 def evaluate(
-    pairs: Annotated[Path, typer.Option(help="Pair list: the engine's own columns, or a published CLAPSep list.")],
-    root: Annotated[Path, typer.Option(help="Folder of the audio files that the list names.")],
     out: Annotated[Path, typer.Option(help="Where the metrics go, as JSON.")],
+    pairs: Annotated[
+        Path | None, typer.Option(help="Pair list: the engine's own columns, or a published CLAPSep list.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the audio files that the pair list names.")] = None,
+    scenes: Annotated[Path | None, typer.Option(help="Instead of pairs: a folder that 'soundscapes' wrote.")] = None,
     checkpoint: Checkpoint = "embedded",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many first pairs.")] = None,
 ) -> None:
-    """Evaluate a checkpoint on a pair list: SDR, SI-SDR and their improvements, per kind of query."""
+    """Evaluate a checkpoint on a pair list or on scenes: SDR, SI-SDR and their improvements, per kind of query."""
+    if (pairs is None) == (scenes is None):
+        raise UserError("give either --pairs LIST with --root FOLDER, or --scenes FOLDER")
     from models.label_separator import LabelSeparator
     from pipeline.pairs import evaluate_pairs
+    from pipeline.scene_truth import evaluate_scenes
 
     separator = LabelSeparator.load(ModelConfig(checkpoint=checkpoint))
-    metrics = evaluate_pairs(
-        separator,
-        pairs,
-        root,
-        sample_rate_hz=separator.sample_rate_hz,
-        limit=limit,
-        progress=terminal_progress(),
-    )
+    rate, progress = separator.sample_rate_hz, terminal_progress()
+    if pairs is not None:
+        folder = pairs.parent if root is None else root
+        metrics = evaluate_pairs(separator, pairs, folder, sample_rate_hz=rate, limit=limit, progress=progress)
+    else:
+        metrics = evaluate_scenes(separator, Path(scenes or ""), sample_rate_hz=rate, progress=progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    counts = metrics["pairs"]
+    what = "pairs" if pairs is not None else "scenes"
+    counts = metrics[what]
     print_line(
-        f"{counts['inputs']} pairs: {counts['kept']} kept, {counts['dropped']} dropped, {counts['failed']} failed"
+        f"{counts['inputs']} {what}: {counts['kept']} kept, {counts['dropped']} dropped, {counts['failed']} failed"
     )
     for kind in ("pos", "pos_neg"):
         values = {name: metrics[kind][name]["mean"] for name in ("sdri_db", "si_sdri_db")}

@@ -105,7 +105,7 @@ class _Lines:
 
     def advance(self, n: int = 1) -> None:
         self._done += n
-        if time.monotonic() - self._written >= self._interval_s:
+        if self._done != self._total and time.monotonic() - self._written >= self._interval_s:
             self._written = time.monotonic()
             self._write(self._state())
 

@@ -12,11 +12,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import butter, lfilter
+from scipy.signal import lfilter
 
 from data_specs.records import seed_of
 from data_specs.soundscapes import EVENTS, render_event
-from data_specs.soundscapes.rooms import add_room, draw_room, place_source
+from data_specs.soundscapes.rooms import in_room
 from pipeline.mixtures import crop
 from pipeline.progress import NO_PROGRESS, Progress
 
@@ -84,9 +84,7 @@ def _render_label(folder: Path, label: str, variants: int, duration_s: float, sa
         own_seed = seed_of("event-bank", seed, label, i)
         event = render_event(label, seed=own_seed, duration_s=duration_s, sample_rate_hz=sample_rate_hz)
         if i % 2:
-            rng = np.random.default_rng(own_seed)
-            room = draw_room(rng)
-            event = add_room(event, room, place_source(room, rng), sample_rate_hz=sample_rate_hz)
+            event = in_room(event, np.random.default_rng(own_seed), sample_rate_hz)
         events[i] = np.round(event / max(1e-6, np.abs(event).max()) * FULL_SCALE)
     temporary = folder / f".{_path(folder, label).name}"
     np.save(temporary, events)
@@ -102,6 +100,6 @@ def _at_speed(event: np.ndarray, speed: float) -> np.ndarray:
 def _tilted(event: np.ndarray, rng: np.random.Generator, sample_rate_hz: int) -> np.ndarray:
     """More or less of what lies above a random frequency, as distance and microphones do."""
     corner = np.exp(rng.uniform(*np.log(TILT_HZ)))
-    b, a = butter(1, corner, fs=sample_rate_hz)
-    low = lfilter(b, a, event)
+    pole = np.exp(-2 * np.pi * corner / sample_rate_hz)
+    low = lfilter([1 - pole], [1, -pole], event)
     return (low + 10 ** (rng.uniform(-12, 6) / 20) * (event - low)).astype(np.float32)

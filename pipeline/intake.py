@@ -141,7 +141,9 @@ def _rendered(workspace: Workspace, clip_set: ClipSet, config: Config, progress:
         )
     else:
         rate = config.audio.sample_rate_hz
-        path = write_events(count=count, out=out, duration_s=duration_s, sample_rate_hz=rate, seed=seed)
+        path = write_events(
+            count=count, out=out, duration_s=duration_s, sample_rate_hz=rate, seed=seed, progress=progress
+        )
     return CorpusConfig(kind="clip_list", path=str(path))
 
 

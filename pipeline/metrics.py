@@ -1,7 +1,7 @@
 """Separation metrics of the paper's appendix B (eq. 6-11) and BSS-eval SDR, batched and always finite.
 
-Used by ``pipeline.evaluate``; training takes its validation figure from here too. B is the batch, T the number of samples;
-every function takes ``(B, T)`` and gives ``(B,)`` in dB. Sums are formed in float64.
+Used by ``pipeline.scoring`` and ``pipeline.remix``. B is the batch, T the number of samples; every function takes
+``(B, T)`` and gives ``(B,)`` in dB. Sums are formed in float64.
 
 Limits, the same for every metric: values lie in [``FLOOR_DB``, ``CEILING_DB``]. A signal whose mean square is below
 ``SILENT_POWER`` (-120 dB full scale) counts as silent:

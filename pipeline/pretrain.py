@@ -39,17 +39,17 @@ class PretrainConfig(Section):
     """Everything that makes the embedded weights, in the order of its use."""
 
     seed: int = 0
-    variants: int = Field(80, ge=1, description="Rendered events per label.")
+    variants: int = Field(64, ge=1, description="Rendered events per label.")
     event_duration_s: float = 6.5
     clap: ClapConfig = ClapConfig()
-    clap_steps: int = 1_500
+    clap_steps: int = 1_200
     clap_batch: int = 32
     clap_learning_rate: float = 1e-3
     clap_other_labels: int = Field(64, description="Labels without built-in events, drawn per step as wrong answers.")
     separator: SeparatorConfig = SeparatorConfig()
     train: TrainConfig = TrainConfig(
-        steps=3_000,
-        batch_size=12,
+        steps=2_200,
+        batch_size=8,
         learning_rate=1e-3,
         learning_rate_min=1e-5,
         schedule="cosine",

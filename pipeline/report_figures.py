@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 TIER_COLOURS = {"sst": "#1b7f5c", "itt": "#6fb98f", "rejected": "#c9c5bd"}
 RANGE_DB = (-20.0, 50.0)
@@ -39,14 +40,16 @@ def score_histogram(scores_db: Mapping[str, Sequence[float]], title: str, *, thr
     values = [[min(max(value, low), high) for value in scores_db[tier]] for tier in tiers]
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(width=4.6, height=2.6)
-        axes.hist(
-            values,
-            bins=int((high - low) / 2),
-            range=RANGE_DB,
-            stacked=True,
-            color=[TIER_COLOURS[tier] for tier in tiers],
-            label=[tier.upper() if tier != "rejected" else tier for tier in tiers],
-        )
+        if tiers:
+            axes.hist(
+                values,
+                bins=int((high - low) / 2),
+                range=RANGE_DB,
+                stacked=True,
+                color=[TIER_COLOURS[tier] for tier in tiers],
+                label=[tier.upper() if tier != "rejected" else tier for tier in tiers],
+            )
+            axes.legend(frameon=False, fontsize=8)
         for name, threshold_db in thresholds_db.items():
             axes.axvline(threshold_db, color="#b5483a", linewidth=1, linestyle="--")
             axes.annotate(
@@ -60,8 +63,6 @@ def score_histogram(scores_db: Mapping[str, Sequence[float]], title: str, *, thr
                 ha="left" if threshold_db == max(thresholds_db.values()) else "right",
             )
         axes.set(xlabel=f"{title} (dB)", ylabel="tracks", xlim=RANGE_DB)
-        if tiers:
-            axes.legend(frameon=False, fontsize=8)
         return _svg(figure)
 
 
@@ -79,7 +80,9 @@ def training_curve(history: Mapping[str, Any]) -> str | None:
         if loss:
             at = steps if len(steps) == len(loss) else range(1, len(loss) + 1)
             axes.plot(at, loss, color="#8a8680", linewidth=1)
-            axes.set(xlabel="step", ylabel="loss (eq. 5)")
+            axes.set(ylabel="loss (eq. 5)")
+        axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if validation:
             at = steps if len(steps) == len(validation) else range(1, len(validation) + 1)
             right = axes.twinx()

@@ -128,7 +128,7 @@ def _batches(sources: Sequence[_Source], size: int) -> Iterator[list[_Source]]:
 
 def _separate(batch: Sequence[_Source], separator: Separator) -> list[np.ndarray | str]:
     """Tracks (Q, T) of every clip, or the reason why there are none; a batch that fails is tried clip by clip."""
-    mixtures = torch.from_numpy(np.stack([source.mixture for source in batch]))  # (B, T)
+    mixtures = torch.from_numpy(np.stack([source.mixture for source in batch])).to(torch.get_default_device())  # (B, T)
     try:
         tracks = separator.separate_batch(mixtures, [list(source.labels) for source in batch])
     except torch.OutOfMemoryError:

@@ -51,6 +51,7 @@ def separate_recording(
     targets = [out / f"{path.stem}.{name}.wav" for name in names]
     partial = [target.with_name(target.name + ".partial") for target in targets]
     with ExitStack() as files:
+        files.callback(_remove, partial)
         try:
             recording = files.enter_context(soundfile.SoundFile(path))
         except (soundfile.LibsndfileError, OSError) as error:
@@ -69,9 +70,16 @@ def separate_recording(
             for output, track in zip(outputs, [*tracks, mixture - tracks.sum(0)], strict=True):
                 output.write(track)
             task.advance()
-    for source, target in zip(partial, targets, strict=True):
-        source.replace(target)
+        for output, source, target in zip(outputs, partial, targets, strict=True):
+            output.close()
+            source.replace(target)
     return targets
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    """Leave no half files behind."""
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _separated_spans(

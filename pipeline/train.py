@@ -9,17 +9,20 @@ Example::
     history = fit(separator, batches, validation, config.train)
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from data_specs.config import TrainConfig
 from models.losses import negative_sdr, separation_loss
 from pipeline.mixtures import Batch
+
+WARM_UP = 0.05  # of the steps, for the cosine schedule
 
 
 @dataclass
@@ -58,7 +61,7 @@ def fit(
     history = History()
     for step in range(1, config.steps + 1):
         history.loss.append(train_step(model, next(batches), optimizer, config))
-        if isinstance(scheduler, CosineAnnealingLR):
+        if isinstance(scheduler, LambdaLR):
             scheduler.step()
         on_step(step, history.loss[-1])
         if step % config.validate_every == 0 or step == config.steps:
@@ -105,9 +108,9 @@ def validate(model: nn.Module, batches: Sequence[Batch]) -> float:
     return float(torch.cat(improvements).mean()) if improvements else float("nan")
 
 
-def _scheduler(optimizer: AdamW, config: TrainConfig) -> CosineAnnealingLR | ReduceLROnPlateau:
+def _scheduler(optimizer: AdamW, config: TrainConfig) -> LambdaLR | ReduceLROnPlateau:
     if config.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=max(1, config.steps), eta_min=config.learning_rate_min)
+        return LambdaLR(optimizer, lambda step: _cosine(step, config))
     return ReduceLROnPlateau(
         optimizer,
         mode="max",
@@ -115,3 +118,13 @@ def _scheduler(optimizer: AdamW, config: TrainConfig) -> CosineAnnealingLR | Red
         patience=config.plateau_patience,
         min_lr=config.learning_rate_min,
     )
+
+
+def _cosine(step: int, config: TrainConfig) -> float:
+    """Share of the learning rate: a linear rise over ``WARM_UP`` of the steps, then half a cosine to the minimum."""
+    rise = max(1.0, WARM_UP * config.steps)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    floor = config.learning_rate_min / config.learning_rate
+    done = min(1.0, (step - rise) / max(1.0, config.steps - rise))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))

@@ -117,11 +117,8 @@ def separate_units(
 
 
 def load_separator(config: Config, checkpoint: str) -> Separator:
-    """The separator of a worker, on its GPU when it has one."""
-    separator = LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}))
-    if config.workers.separate_gpus > 0 and torch.cuda.is_available():
-        separator.separator.to("cuda")
-    return separator
+    """The separator of a worker, on torch's default device."""
+    return LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}))
 
 
 class _UnitWorker:
@@ -137,6 +134,7 @@ class _UnitWorker:
         self._workspace, self._config, self._round_number = workspace, config, round_number
         self._load = load
         self._separator: Separator | None = None
+        self._device = torch.device("cuda" if config.workers.separate_gpus > 0 else "cpu")
         # Results depend on the number of threads in the last bits, so it comes from the configuration.
         torch.set_num_threads(max(1, math.floor(config.workers.separate_cpus)))
 
@@ -144,7 +142,8 @@ class _UnitWorker:
         unit = WorkUnit.model_validate_json(row["unit"])
         done = {"unit_id": unit.unit_id, "clips": len(unit.clips), "user_error": "", "fault": ""}
         try:
-            self._work(unit)
+            with self._device:  # the separator, its queries and the mixtures are all made there
+                self._work(unit)
         except UserError as error:
             done["user_error"] = str(error)
         except Exception:  # raised again by the driver; Ray would bury it in exceptions of its own

@@ -1,4 +1,4 @@
-"""Animals: syrinx and larynx voices, stridulating and wing-beating insects.
+"""Mammals and the rooster: larynx and syrinx voices through tracts of all sizes.
 
 Example::
 
@@ -10,26 +10,15 @@ import numpy as np
 from data_specs.soundscapes.dsp import (
     Array,
     Rng,
-    amplitude,
-    attack_decay,
-    band,
-    curve,
     fade,
-    harmonic_count,
-    modes,
-    phase_of,
     place,
     repeat,
     seconds,
-    shaped_noise,
     smooth_path,
-    swell,
     uniform_log,
     unit_peak,
-    unit_rms,
-    wavetable,
 )
-from data_specs.soundscapes.voices import glottis, tract
+from data_specs.soundscapes.vocal_tract import glottis, tract
 
 
 def bark(rng: Rng, duration_s: float, rate: int) -> Array:
@@ -46,7 +35,9 @@ def bark(rng: Rng, duration_s: float, rate: int) -> Array:
     def one(scale: float) -> Array:
         length = seconds(length_s * rng.uniform(0.8, 1.25), rate)
         top = pitch * rng.uniform(0.9, 1.12)
-        f0 = smooth_path(length, [(0, 0.65 * top), (rng.uniform(0.2, 0.4), 1.2 * top), (1, rng.uniform(0.5, 0.85) * top)])
+        f0 = smooth_path(
+            length, [(0, 0.65 * top), (rng.uniform(0.2, 0.4), 1.2 * top), (1, rng.uniform(0.5, 0.85) * top)]
+        )
         source = glottis(rng, f0, rate, tilt_db=tilt, breath=breath, jitter=0.03, roughness=harsh)
         loud = smooth_path(length, [(0, 0), (rng.uniform(0.06, 0.2), 1), (0.5, 0.7), (1, 0)])
         opening = smooth_path(length, [(0, 0.7), (0.35, 1.1), (1, 0.75)])
@@ -73,18 +64,32 @@ def meow(rng: Rng, duration_s: float, rate: int) -> Array:
     def one(_: int) -> Array:
         length = seconds(uniform_log(rng, 0.35, 1.3), rate)
         top = pitch * rng.uniform(0.85, 1.15)
-        f0 = smooth_path(length, [(0, 0.8 * top), (rng.uniform(0.2, 0.5), top), (0.75, 0.92 * top), (1, rng.uniform(0.55, 0.8) * top)])
-        source = glottis(rng, f0, rate, tilt_db=tilt, breath=rng.uniform(0.01, 0.1), jitter=0.01, roughness=rng.choice([0, 0, 0.3]))
+        f0 = smooth_path(
+            length,
+            [(0, 0.8 * top), (rng.uniform(0.2, 0.5), top), (0.75, 0.92 * top), (1, rng.uniform(0.55, 0.8) * top)],
+        )
+        source = glottis(
+            rng, f0, rate, tilt_db=tilt, breath=rng.uniform(0.01, 0.1), jitter=0.01, roughness=rng.choice([0, 0, 0.3])
+        )
         loud = smooth_path(length, [(0, 0), (0.12, 0.5), (0.4, 1), (0.8, 0.5), (1, 0)])
         opening = smooth_path(length, [(0, 0), (0.45, 1), (0.7, 0.8), (1, 0.05)])
-        formants: list[float | Array] = [size * (450 + 800 * opening), size * (1_300 + 900 * opening), size * (3_300 - 300 * opening), 5_200 * size]
-        return fade(unit_peak(tract(source * loud, rate, formants, widths=0.14, floor=0.008, tilt=0.7)), rate, 0.01) * rng.uniform(0.6, 1)
+        formants: list[float | Array] = [
+            size * (450 + 800 * opening),
+            size * (1_300 + 900 * opening),
+            size * (3_300 - 300 * opening),
+            5_200 * size,
+        ]
+        return fade(
+            unit_peak(tract(source * loud, rate, formants, widths=0.14, floor=0.008, tilt=0.7)), rate, 0.01
+        ) * rng.uniform(0.6, 1)
 
     return repeat(rng, n, rate, one, gap_s=(0.2, 2.0), start_s=0.4)
 
 
 def crowing(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Rooster: four syllables (short, short, high, long falling) of a syrinx rich in harmonics, resonance near 1-2 kHz."""
+    """Rooster: four syllables (short, short, high, long falling) of a syrinx rich in harmonics, resonance near 1-2
+    kHz.
+    """
     n = seconds(duration_s, rate)
     pitch = uniform_log(rng, 480, 820)
     resonance = uniform_log(rng, 1_100, 1_900)
@@ -96,9 +101,13 @@ def crowing(rng: Rng, duration_s: float, rate: int) -> Array:
     def syllable(length_s: float, contour: list[tuple[float, float]], loudness: float) -> Array:
         length = seconds(length_s * pace, rate)
         f0 = smooth_path(length, contour) * pitch
-        source = glottis(rng, f0, rate, tilt_db=tilt, breath=rng.uniform(0.02, 0.15), jitter=0.012, roughness=rough * rng.random())
+        source = glottis(
+            rng, f0, rate, tilt_db=tilt, breath=rng.uniform(0.02, 0.15), jitter=0.012, roughness=rough * rng.random()
+        )
         loud = smooth_path(length, [(0, 0), (0.12, 0.8), (0.6, 1), (0.88, 0.7), (1, 0)])
-        return loudness * unit_peak(tract(source * loud, rate, [resonance, 2.1 * resonance], widths=width, floor=0.003, tilt=second))
+        return loudness * unit_peak(
+            tract(source * loud, rate, [resonance, 2.1 * resonance], widths=width, floor=0.003, tilt=second)
+        )
 
     def crow(_: int) -> Array:
         parts = [
@@ -107,103 +116,29 @@ def crowing(rng: Rng, duration_s: float, rate: int) -> Array:
             syllable(rng.uniform(0.12, 0.3), [(0, 0.9), (0.5, 1.1), (1, 1.05)], rng.uniform(0.5, 0.9)),
             np.zeros(seconds(rng.uniform(0.02, 0.08), rate)),
             syllable(rng.uniform(0.25, 0.5), [(0, 1.0), (0.3, 1.35), (1, 1.2)], 1.0),
-            syllable(rng.uniform(0.5, 1.3), [(0, 1.15), (0.3, 1.18), (0.7, 1.0), (1, rng.uniform(0.5, 0.8))], rng.uniform(0.7, 1)),
+            syllable(
+                rng.uniform(0.5, 1.3),
+                [(0, 1.15), (0.3, 1.18), (0.7, 1.0), (1, rng.uniform(0.5, 0.8))],
+                rng.uniform(0.7, 1),
+            ),
         ]
         return np.concatenate(parts[2 * int(rng.random() < 0.25) :] if duration_s > 1.5 else parts[4:])
 
     return repeat(rng, n, rate, crow, gap_s=(1.0, 4.0), start_s=0.8)
 
 
-def bird(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Songbird: syrinx whistles at 2-8 kHz, swept within 20-250 ms, repeated as motifs and trills."""
-    n = seconds(duration_s, rate)
-    centre = uniform_log(rng, 2_200, 6_000)
-
-    def note(kind: int, length_s: float, f: float) -> Array:
-        length = seconds(length_s, rate)
-        t = np.linspace(0, 1, length)
-        shape = [1 + 0.5 * t, 1.4 - 0.6 * t, 1 + 0.3 * np.sin(np.pi * t), 1.2 - 0.35 * np.sin(np.pi * t), 1 + 0.08 * np.sin(2 * np.pi * 6 * t), 1 + 0.0 * t][kind]
-        phase = phase_of(np.minimum(f * shape, 0.45 * rate), rate)
-        harmonic = float(amplitude(rng.uniform(-40, -14)))
-        second = harmonic * np.sin(4 * np.pi * phase) * (2 * f * 1.5 < 0.45 * rate)
-        return (np.sin(2 * np.pi * phase) + second) * np.sin(np.pi * t) ** rng.uniform(0.5, 1.5)
-
-    def phrase(_: int) -> Array:
-        motif = [(int(rng.integers(6)), uniform_log(rng, 0.03, 0.22), centre * 2 ** rng.normal(0, 0.25), rng.uniform(0.02, 0.1)) for _ in range(int(rng.integers(1, 4)))]
-        parts = []
-        for _ in range(int(rng.integers(1, 8))):
-            for kind, length_s, f, gap in motif:
-                parts += [note(kind, length_s, f) * rng.uniform(0.6, 1), np.zeros(seconds(gap, rate))]
-        return np.concatenate(parts)
-
-    return repeat(rng, n, rate, phrase, gap_s=(0.15, 1.5))
-
-
-def cricket(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Cricket: wing stridulation, a 2.5-6 kHz tone in pulses at 20-60 Hz, grouped in chirps or an endless trill; a few animals."""
-    n = seconds(duration_s, rate)
-    t = np.arange(n) / rate
-    total = np.zeros(n)
-    for _ in range(int(rng.integers(1, 4))):
-        tone = uniform_log(rng, 2_600, min(6_000, 0.4 * rate))
-        pulse_hz = rng.uniform(18, 60)
-        phase = t * pulse_hz + rng.random()
-        pulses = np.maximum(0, np.sin(2 * np.pi * phase)) ** rng.uniform(0.7, 2)
-        if rng.random() < 0.65:
-            chirp_hz = rng.uniform(0.8, 4.5)
-            gate = ((t * chirp_hz + 0.3 * curve(rng, n, rate, 1) + rng.random()) % 1) < rng.uniform(0.25, 0.6)
-            pulses = pulses * band(gate.astype(float), rate, None, 60, 1)
-        carrier = np.sin(2 * np.pi * phase_of(tone * (1 + 0.01 * curve(rng, n, rate, 3)), rate))
-        total += uniform_log(rng, 0.15, 1) * pulses * carrier
-    return total + 0.01 * rng.uniform(0, 2) * shaped_noise(rng, n, rate, [(100, -10), (3_000, 0), (9_000, -10)])
-
-
-def frog(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Frog: croaks as trains of vocal-sac pulses at 25-110 Hz, each exciting a resonance at 0.4-2.4 kHz, in calls of 0.1-0.9 s."""
-    n = seconds(duration_s, rate)
-    total = np.zeros(n)
-    for _ in range(int(rng.integers(1, 4))):
-        sac = uniform_log(rng, 380, 2_200)
-        pulse_hz = uniform_log(rng, 25, 110)
-        call_s = uniform_log(rng, 0.1, 0.8)
-
-        def call(_: int, sac: float = sac, pulse_hz: float = pulse_hz, call_s: float = call_s) -> Array:
-            length = seconds(call_s * rng.uniform(0.85, 1.15), rate)
-            rates = pulse_hz * smooth_path(length, [(0, 0.85), (0.5, 1.1), (1, 1.0)])
-            train = np.diff(np.floor(phase_of(rates, rate)), prepend=0.0) * rng.uniform(0.7, 1.0, length)
-            kernel = modes(rng, rate, freqs_hz=[sac, 1.9 * sac, 3.1 * sac], decays_s=[0.01, 0.006, 0.004], gains=[1, 0.45, 0.2])
-            croak = np.convolve(train, kernel)[:length] if length < 4_000 else _fast(train, kernel)
-            return croak * smooth_path(length, [(0, 0), (0.2, 0.7), (0.75, 1), (1, 0)])
-
-        total += uniform_log(rng, 0.25, 1) * repeat(rng, n, rate, call, gap_s=(0.15, 1.2), start_s=0.4)
-    return total
-
-
-def _fast(x: Array, kernel: Array) -> Array:
-    from scipy.signal import oaconvolve
-
-    return oaconvolve(x, kernel)[: len(x)]
-
-
-def bee(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Bee: wing beats at 110-280 Hz as a bright harmonic buzz whose pitch and distance wander as it flies about."""
-    n = seconds(duration_s, rate)
-    total = np.zeros(n)
-    swarm = 1 if rng.random() < 0.6 else int(rng.integers(3, 6))
-    base = uniform_log(rng, 110, 280)
-    for _ in range(swarm):
-        f0 = base * rng.uniform(0.92, 1.08) * (1 + 0.06 * curve(rng, n, rate, 1.2) + 0.012 * curve(rng, n, rate, 15))
-        slope = rng.uniform(-1.3, -0.5)
-        harmonics = np.arange(1, harmonic_count(f0, rate, 40) + 1) ** slope * rng.uniform(0.5, 1.3, harmonic_count(f0, rate, 40))
-        buzz = wavetable(phase_of(f0, rate, rng.random()), harmonics, rng)
-        near = swell(rng, n, rate, rng.uniform(4, 26), rng.uniform(0.4, 1.5))
-        total += unit_rms(buzz) * near * (1 + 0.3 * curve(rng, n, rate, 30))
-    return band(total, rate, 100, uniform_log(rng, 3_000, 9_000), 1)
-
-
 def _bellow(
-    rng: Rng, n: int, rate: int, *, pitch: tuple[float, float], size: tuple[float, float], length: tuple[float, float],
-    tremor: tuple[float, float, float], tilt: tuple[float, float], breath: tuple[float, float], gap: tuple[float, float],
+    rng: Rng,
+    n: int,
+    rate: int,
+    *,
+    pitch: tuple[float, float],
+    size: tuple[float, float],
+    length: tuple[float, float],
+    tremor: tuple[float, float, float],
+    tilt: tuple[float, float],
+    breath: tuple[float, float],
+    gap: tuple[float, float],
 ) -> Array:
     """Long farm-animal calls; ``tremor`` is (lowest Hz, highest Hz, depth) of loudness and pitch."""
     f, scale = uniform_log(rng, *pitch), rng.uniform(*size)
@@ -212,7 +147,11 @@ def _bellow(
     def call(_: int) -> Array:
         k = seconds(uniform_log(rng, *length), rate)
         shake = np.sin(2 * np.pi * tremor_hz * np.arange(k) / rate + 6 * rng.random())
-        f0 = f * smooth_path(k, [(0, 0.8), (0.2, 1.0), (0.6, rng.uniform(0.95, 1.15)), (1, 0.75)]) * (1 + 0.3 * tremor[2] * shake)
+        f0 = (
+            f
+            * smooth_path(k, [(0, 0.8), (0.2, 1.0), (0.6, rng.uniform(0.95, 1.15)), (1, 0.75)])
+            * (1 + 0.3 * tremor[2] * shake)
+        )
         source = glottis(rng, f0, rate, tilt_db=slope, breath=air, jitter=0.02, roughness=0.3 * rng.random())
         loud = smooth_path(k, [(0, 0), (0.12, 0.8), (0.6, 1), (0.85, 0.6), (1, 0)]) * (1 + tremor[2] * shake)
         opening = smooth_path(k, [(0, 0.6), (0.3, 1), (0.75, 1), (1, 0.7)])
@@ -225,16 +164,32 @@ def _bellow(
 def sheep(rng: Rng, duration_s: float, rate: int) -> Array:
     """Sheep: bleats with the strong 6-12 Hz tremor of the larynx at 140-380 Hz."""
     return _bellow(
-        rng, seconds(duration_s, rate), rate, pitch=(140, 380), size=(0.95, 1.4), length=(0.5, 1.4),
-        tremor=(6, 12, 0.6), tilt=(-9, -5), breath=(0.1, 0.4), gap=(0.2, 2.0),
+        rng,
+        seconds(duration_s, rate),
+        rate,
+        pitch=(140, 380),
+        size=(0.95, 1.4),
+        length=(0.5, 1.4),
+        tremor=(6, 12, 0.6),
+        tilt=(-9, -5),
+        breath=(0.1, 0.4),
+        gap=(0.2, 2.0),
     )
 
 
 def cow(rng: Rng, duration_s: float, rate: int) -> Array:
     """Cattle: 1-2.5 s moos at 60-160 Hz through a long tract, nasal at first."""
     return _bellow(
-        rng, seconds(duration_s, rate), rate, pitch=(60, 160), size=(0.45, 0.75), length=(1.0, 2.5),
-        tremor=(1, 3, 0.08), tilt=(-9, -5), breath=(0.03, 0.2), gap=(0.4, 2.5),
+        rng,
+        seconds(duration_s, rate),
+        rate,
+        pitch=(60, 160),
+        size=(0.45, 0.75),
+        length=(1.0, 2.5),
+        tremor=(1, 3, 0.08),
+        tilt=(-9, -5),
+        breath=(0.03, 0.2),
+        gap=(0.4, 2.5),
     )
 
 
@@ -242,10 +197,6 @@ ANIMALS = {
     "Bark": bark,
     "Meow": meow,
     "Crowing, cock-a-doodle-doo": crowing,
-    "Bird vocalization, bird call, bird song": bird,
-    "Cricket": cricket,
-    "Frog": frog,
-    "Bee, wasp, etc.": bee,
     "Sheep": sheep,
     "Cattle, bovinae": cow,
 }

@@ -117,7 +117,12 @@ def fade(x: Array, rate: int, fade_s: float = 0.005) -> Array:
 
 
 def modes(
-    rng: Rng, rate: int, *, freqs_hz: Sequence[float], decays_s: Sequence[float], gains: Sequence[float] | None = None
+    rng: Rng,
+    rate: int,
+    *,
+    freqs_hz: Sequence[float] | Array,
+    decays_s: Sequence[float] | Array,
+    gains: Sequence[float] | Array | None = None,
 ) -> Array:
     """Impulse response of a struck body: damped sinusoids with random phases, cut 7 time constants in, (n,)."""
     f, d = np.asarray(freqs_hz, float), np.asarray(decays_s, float)

@@ -17,6 +17,8 @@ from data_specs.soundscapes.animals import ANIMALS
 from data_specs.soundscapes.engines import ENGINES
 from data_specs.soundscapes.impacts import IMPACTS
 from data_specs.soundscapes.noises import NOISES
+from data_specs.soundscapes.small_animals import SMALL_ANIMALS
+from data_specs.soundscapes.talk import TALK
 from data_specs.soundscapes.tonal import TONAL
 from data_specs.soundscapes.voices import VOICES
 from data_specs.soundscapes.water import WATER
@@ -43,7 +45,9 @@ class EventModel:
 
 EVENTS: dict[str, EventModel] = {
     label: EventModel(label, model)
-    for label, model in sorted({**ANIMALS, **ENGINES, **IMPACTS, **NOISES, **TONAL, **VOICES, **WATER}.items())
+    for label, model in sorted(
+        {**ANIMALS, **ENGINES, **IMPACTS, **NOISES, **SMALL_ANIMALS, **TALK, **TONAL, **VOICES, **WATER}.items()
+    )
 }
 
 

@@ -11,9 +11,7 @@ from data_specs.soundscapes.dsp import (
     Array,
     Rng,
     attack_decay,
-    band,
     modes,
-    path,
     place,
     repeat,
     seconds,
@@ -32,7 +30,9 @@ def body(rng: Rng, low_hz: float, high_hz: float, count: int, decay_s: float, da
     return {"freqs_hz": freqs, "decays_s": np.maximum(decays, 3e-4), "gains": gains}
 
 
-def strike(rng: Rng, rate: int, parts: dict[str, Array], *, noise: float, contact_s: float, spread: float = 0.15) -> Array:
+def strike(
+    rng: Rng, rate: int, parts: dict[str, Array], *, noise: float, contact_s: float, spread: float = 0.15
+) -> Array:
     """One hit: the modes with slightly varied gains, and ``noise`` of the contact lasting ``contact_s``; peak 1."""
     varied = parts | {"gains": parts["gains"] * np.exp(spread * rng.standard_normal(len(parts["gains"])))}
     sound = modes(rng, rate, **varied)
@@ -44,7 +44,9 @@ def strike(rng: Rng, rate: int, parts: dict[str, Array], *, noise: float, contac
 
 
 def tick_tock(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Clock: the escapement's impulses at 1-5 Hz, alternately on two pallets, each a few clicks that ring gears and case."""
+    """Clock: the escapement's impulses at 1-5 Hz, alternately on two pallets, each a few clicks that ring gears and
+    case.
+    """
     n = seconds(duration_s, rate)
     interval = float(rng.choice([1.0, 0.5, 0.5, 0.4, 0.333, 0.25, 0.2])) * rng.uniform(0.95, 1.05)
     low = uniform_log(rng, 700, 3_000)
@@ -84,7 +86,9 @@ def footsteps(rng: Rng, duration_s: float, rate: int) -> Array:
     n = seconds(duration_s, rate)
     pace = 1 / rng.uniform(1.4, 2.6)
     ground = int(rng.integers(4))
-    heel = body(rng, uniform_log(rng, 70, 220), (900, 2_600, 1_000, 700)[ground], 6, (0.035, 0.012, 0.012, 0.01)[ground])
+    heel = body(
+        rng, uniform_log(rng, 70, 220), (900, 2_600, 1_000, 700)[ground], 6, (0.035, 0.012, 0.012, 0.01)[ground]
+    )
     grit = (0.1, 0.25, 2.5, 1.6)[ground] * rng.uniform(0.5, 1.5)
     centre = uniform_log(rng, 1_200, 5_000)
 
@@ -114,14 +118,22 @@ def knock(rng: Rng, duration_s: float, rate: int) -> Array:
 
     def group(_: int) -> Array:
         count = int(rng.integers(2, 7))
-        raps = [(int(k * step * rng.uniform(0.97, 1.03) * rate), strike(rng, rate, panel, noise=noise, contact_s=contact) * rng.uniform(0.6, 1)) for k in range(count)]
+        raps = [
+            (
+                int(k * step * rng.uniform(0.97, 1.03) * rate),
+                strike(rng, rate, panel, noise=noise, contact_s=contact) * rng.uniform(0.6, 1),
+            )
+            for k in range(count)
+        ]
         return place(raps[-1][0] + seconds(0.25, rate), raps)
 
     return repeat(rng, n, rate, group, gap_s=(0.4, 2.2), start_s=0.5)
 
 
 def keyboard(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Computer keyboard: key down (plastic click and bottoming thud) and softer release, 3-11 keys a second in bursts."""
+    """Computer keyboard: key down (plastic click and bottoming thud) and softer release, 3-11 keys a second in
+    bursts.
+    """
     n = seconds(duration_s, rate)
     low = uniform_log(rng, 1_000, 2_600)
     cap = body(rng, low, 3.5 * low, 6, uniform_log(rng, 0.0015, 0.006))
@@ -135,7 +147,9 @@ def keyboard(rng: Rng, duration_s: float, rate: int) -> Array:
         down = strike(rng, rate, shifted, noise=0.9, contact_s=0.0015)
         bottom = thud * strike(rng, rate, desk, noise=0.2, contact_s=0.002)
         up = rng.uniform(0.1, 0.4) * strike(rng, rate, shifted, noise=0.8, contact_s=0.001)
-        return place(release + seconds(0.06, rate), [(0, down), (seconds(0.004, rate), bottom), (release, up)]) * rng.uniform(0.4, 1)
+        return place(
+            release + seconds(0.06, rate), [(0, down), (seconds(0.004, rate), bottom), (release, up)]
+        ) * rng.uniform(0.4, 1)
 
     def burst(_: int) -> Array:
         count = int(rng.integers(2, 16))
@@ -152,14 +166,18 @@ def shatter(rng: Rng, duration_s: float, rate: int) -> Array:
     def crash(_: int) -> Array:
         length = seconds(rng.uniform(0.8, 1.9), rate)
         out = np.zeros(length)
-        hit = shaped_noise(rng, length, rate, [(200, -16), (1_500, -4), (5_000, 0), (14_000, -6)]) * attack_decay(length, rate, 0.001, uniform_log(rng, 0.02, 0.09))
+        hit = shaped_noise(rng, length, rate, [(200, -16), (1_500, -4), (5_000, 0), (14_000, -6)]) * attack_decay(
+            length, rate, 0.001, uniform_log(rng, 0.02, 0.09)
+        )
         out += hit
         top = min(13_000.0, 0.42 * rate)
         low = min(uniform_log(rng, 1_800, 3_500), 0.5 * top)
         pieces = []
         for _ in range(int(rng.integers(18, 50))):
             f = uniform_log(rng, low, top)
-            shard = modes(rng, rate, freqs_hz=[f, f * rng.uniform(1.2, 1.9)], decays_s=[uniform_log(rng, 0.004, 0.04)] * 2)
+            shard = modes(
+                rng, rate, freqs_hz=[f, f * rng.uniform(1.2, 1.9)], decays_s=[uniform_log(rng, 0.004, 0.04)] * 2
+            )
             at = rng.exponential(0.25)
             pieces.append((seconds(at, rate), shard * rng.uniform(0.1, 1) * np.exp(-1.2 * at)))
         return out * rng.uniform(0.2, 0.6) + 0.5 * place(length, pieces)
@@ -180,9 +198,13 @@ def drum(rng: Rng, duration_s: float, rate: int) -> Array:
         t = np.arange(length) / rate
         sweep = np.cumsum(1 + rng.uniform(0.1, 0.9) * np.exp(-t / 0.03)) / rate
         gains = np.array([1, 0.5, 0.35, 0.25, 0.2, 0.15]) * rng.uniform(0.4, 1.2, 6)
-        tone = sum(g * np.sin(2 * np.pi * f * r * sweep) * np.exp(-t / (decay / r)) for g, r in zip(gains, ratios, strict=True))
+        tone = sum(
+            g * np.sin(2 * np.pi * f * r * sweep) * np.exp(-t / (decay / r)) for g, r in zip(gains, ratios, strict=True)
+        )
         wires = rng.choice([0.02, 0.1, 0.7])
-        stick = shaped_noise(rng, length, rate, [(300, -12), (2_500, 0), (9_000, -6), (15_500, -14)]) * attack_decay(length, rate, 0.0008, 0.004 if wires < 0.5 else 0.08)
+        stick = shaped_noise(rng, length, rate, [(300, -12), (2_500, 0), (9_000, -6), (15_500, -14)]) * attack_decay(
+            length, rate, 0.0008, 0.004 if wires < 0.5 else 0.08
+        )
         kit.append(unit_peak(np.asarray(tone) * np.minimum(1, t / 0.001) + wires * stick))
     steps = 16
     pattern = rng.random((len(kit), steps)) < rng.uniform(0.2, 0.45, (len(kit), 1))
@@ -192,7 +214,12 @@ def drum(rng: Rng, duration_s: float, rate: int) -> Array:
     for k in range(int(np.ceil(duration_s / beat))):
         for voice, sound in enumerate(kit):
             if levels[voice, k % steps]:
-                pieces.append((max(0, int((k * beat + rng.normal(0, 0.004)) * rate)), sound * levels[voice, k % steps] * rng.uniform(0.85, 1)))
+                pieces.append(
+                    (
+                        max(0, int((k * beat + rng.normal(0, 0.004)) * rate)),
+                        sound * levels[voice, k % steps] * rng.uniform(0.85, 1),
+                    )
+                )
     return place(n, pieces)
 
 

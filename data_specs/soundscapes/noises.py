@@ -10,7 +10,6 @@ import numpy as np
 from data_specs.soundscapes.dsp import (
     Array,
     Rng,
-    amplitude,
     attack_decay,
     band,
     curve,
@@ -65,11 +64,15 @@ def thunder(rng: Rng, duration_s: float, rate: int) -> Array:
         claps = np.zeros(length)
         for _ in range(int(rng.integers(3, 9))):
             at = int(length * rng.random() ** 1.8 * 0.7)
-            claps[at:] += rng.uniform(0.3, 1) * attack_decay(length - at, rate, rng.uniform(0.01, 0.25), uniform_log(rng, 0.15, 1.5))
+            claps[at:] += rng.uniform(0.3, 1) * attack_decay(
+                length - at, rate, rng.uniform(0.01, 0.25), uniform_log(rng, 0.15, 1.5)
+            )
         sound = rumble * claps * smooth_path(length, [(0, 0.3), (0.05, 1), (0.6, 0.5), (1, 0)])
         if distance < 0.5:
             crack = shaped_noise(rng, length, rate, [(80, -6), (500, 0), (3_000, -8), (14_000, -30)])
-            sound = sound + rng.uniform(0.3, 1.2) * crack * attack_decay(length, rate, 0.004, uniform_log(rng, 0.04, 0.25)) * (1 + 0.9 * curve(rng, length, rate, 45))
+            sound = sound + rng.uniform(0.3, 1.2) * crack * attack_decay(
+                length, rate, 0.004, uniform_log(rng, 0.04, 0.25)
+            ) * (1 + 0.9 * curve(rng, length, rate, 45))
         return fade(unit_peak(sound), rate, 0.002)
 
     return repeat(rng, n, rate, roll, gap_s=(0.2, 3.0), start_s=0.5)
@@ -79,7 +82,12 @@ def vacuum_cleaner(rng: Rng, duration_s: float, rate: int) -> Array:
     """Vacuum cleaner: steady broadband suction noise with nozzle resonances and the tones of motor and fan blades."""
     n = seconds(duration_s, rate)
     low, mid = uniform_log(rng, 150, 500), uniform_log(rng, 900, 2_800)
-    air = shaped_noise(rng, n, rate, [(40, -28), (low, -4), (0.5 * (low + mid), -7), (mid, 0), (3 * mid, -12), (15_000, rng.uniform(-42, -24))])
+    air = shaped_noise(
+        rng,
+        n,
+        rate,
+        [(40, -28), (low, -4), (0.5 * (low + mid), -7), (mid, 0), (3 * mid, -12), (15_000, rng.uniform(-42, -24))],
+    )
     run_up = smooth_path(n, [(0, 0.5), (min(0.9, 0.8 / duration_s), 1), (1, 1)]) if rng.random() < 0.2 else np.ones(n)
     motor = uniform_log(rng, 190, 420) * run_up * (1 + 0.01 * curve(rng, n, rate, rng.uniform(0.3, 2)))
     phase = np.cumsum(motor) / rate
@@ -105,12 +113,18 @@ def applause(rng: Rng, duration_s: float, rate: int) -> Array:
     density = uniform_log(rng, 60, 2_500) * (0.8 + 0.2 * curve(rng, n, rate, 0.6))
     if rng.random() < 0.35:
         density = density * smooth_path(n, rng.choice([[(0, 0.05), (0.3, 1), (1, 1)], [(0, 1), (0.6, 1), (1, 0.05)]]))
-    shower = unit_rms(grains(rng, n, rate=rate, density_hz=np.maximum(density, 5), kernels=hands, spread=rng.uniform(0.4, 0.9)))
-    return shower + rng.uniform(0, 0.12) * shaped_noise(rng, n, rate, [(150, -12), (800, 0), (3_000, -10), (12_000, -30)])
+    shower = unit_rms(
+        grains(rng, n, rate=rate, density_hz=np.maximum(density, 5), kernels=hands, spread=rng.uniform(0.4, 0.9))
+    )
+    return shower + rng.uniform(0, 0.12) * shaped_noise(
+        rng, n, rate, [(150, -12), (800, 0), (3_000, -10), (12_000, -30)]
+    )
 
 
 def crackle(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Fire: heavy-tailed clicks of bursting wood cells (0.3-8 ms), clustered, over hiss and the low roar of the flames."""
+    """Fire: heavy-tailed clicks of bursting wood cells (0.3-8 ms), clustered, over hiss and the low roar of the
+    flames.
+    """
     n = seconds(duration_s, rate)
     kernels = []
     for _ in range(5):
@@ -136,7 +150,9 @@ def crackle(rng: Rng, duration_s: float, rate: int) -> Array:
 
 
 def sawing(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Hand saw: teeth scrape wood at a rate that follows the stroke's speed; forward and back strokes sound different."""
+    """Hand saw: teeth scrape wood at a rate that follows the stroke's speed; forward and back strokes sound
+    different.
+    """
     n = seconds(duration_s, rate)
     stroke_s = uniform_log(rng, 0.22, 0.75)
     teeth_hz = uniform_log(rng, 150, 700)
@@ -154,7 +170,12 @@ def sawing(rng: Rng, duration_s: float, rate: int) -> Array:
 
         def response(times: Array, freqs: Array) -> Array:
             v = np.sin(np.pi * times) ** 0.7
-            return resonances(freqs, [shift * blade * (0.7 + 0.5 * v), 2.1 * shift * blade, *board], [0.7 * blade, blade, 120, 160, 200], [1, 0.5, 0.6, 0.5, 0.4])
+            return resonances(
+                freqs,
+                [shift * blade * (0.7 + 0.5 * v), 2.1 * shift * blade, *board],
+                [0.7 * blade, blade, 120, 160, 200],
+                [1, 0.5, 0.6, 0.5, 0.4],
+            )
 
         return filter_frames(scrape, response, rate, 512) * (1.0 if k % 2 == 0 else back) * rng.uniform(0.8, 1.1)
 
@@ -162,7 +183,9 @@ def sawing(rng: Rng, duration_s: float, rate: int) -> Array:
 
 
 def gunshot(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Gunshot: a blast wave (sub-millisecond rise), milliseconds of muzzle noise, and the echoes of the surroundings."""
+    """Gunshot: a blast wave (sub-millisecond rise), milliseconds of muzzle noise, and the echoes of the
+    surroundings.
+    """
     n = seconds(duration_s, rate)
     automatic = rng.random() < 0.3
     tail_s = uniform_log(rng, 0.08, 0.25 if automatic else 0.6)
@@ -173,16 +196,28 @@ def gunshot(rng: Rng, duration_s: float, rate: int) -> Array:
 
     def shot() -> Array:
         length = seconds(min(6 * tail_s, duration_s), rate)
-        blast = shaped_noise(rng, length, rate, [(40, -6), (300, 0), (cut, -2), (5 * cut, -20)]) * attack_decay(length, rate, 0.0003, blast_s)
+        blast = shaped_noise(rng, length, rate, [(40, -6), (300, 0), (cut, -2), (5 * cut, -20)]) * attack_decay(
+            length, rate, 0.0003, blast_s
+        )
         thump = np.sin(2 * np.pi * body * np.arange(length) / rate) * attack_decay(length, rate, 0.0005, 0.025)
-        tail = shaped_noise(rng, length, rate, [(60, 0), (500, -2), (2_500, -16), (12_000, -45)]) * attack_decay(length, rate, 0.01, tail_s)
+        tail = shaped_noise(rng, length, rate, [(60, 0), (500, -2), (2_500, -16), (12_000, -45)]) * attack_decay(
+            length, rate, 0.01, tail_s
+        )
         sound = 2.5 * blast + 1.5 * thump + rng.uniform(0.1, 0.35) * tail
         dull = band(sound, rate, None, 1_800, 1)
         return sound + place(length, [(seconds(delay, rate), gain * dull) for delay, gain in echoes])
 
     shots = [shot() for _ in range(3)]
     gap = rng.uniform(0.07, 0.14) if automatic else rng.uniform(0.35, 2.2)
-    return repeat(rng, n, rate, lambda k: shots[k % 3] * rng.uniform(0.7, 1), gap_s=(gap * (0.97 if automatic else 0.5), gap * (1.03 if automatic else 1.5)), overlap=True, start_s=0.5)
+    return repeat(
+        rng,
+        n,
+        rate,
+        lambda k: shots[k % 3] * rng.uniform(0.7, 1),
+        gap_s=(gap * (0.97 if automatic else 0.5), gap * (1.03 if automatic else 1.5)),
+        overlap=True,
+        start_s=0.5,
+    )
 
 
 def fireworks(rng: Rng, duration_s: float, rate: int) -> Array:
@@ -194,14 +229,22 @@ def fireworks(rng: Rng, duration_s: float, rate: int) -> Array:
         length = seconds(rng.uniform(1.0, 2.2), rate)
         out = np.zeros(length + seconds(1.6, rate))
         if rng.random() < 0.55:
-            sweep = smooth_path(length, [(0, 0.6), (0.7, 1.0), (1, rng.uniform(0.6, 1.0))]) * uniform_log(rng, 1_400, 4_200)
-            whistle = np.sin(2 * np.pi * np.cumsum(np.minimum(sweep, 0.45 * rate)) / rate) + 0.3 * rng.standard_normal(length)
-            out[:length] += rng.uniform(0.05, 0.25) * whistle * smooth_path(length, [(0, 0), (0.1, 1), (0.8, 0.5), (1, 0)])
+            sweep = smooth_path(length, [(0, 0.6), (0.7, 1.0), (1, rng.uniform(0.6, 1.0))]) * uniform_log(
+                rng, 1_400, 4_200
+            )
+            whistle = np.sin(2 * np.pi * np.cumsum(np.minimum(sweep, 0.45 * rate)) / rate) + 0.3 * rng.standard_normal(
+                length
+            )
+            out[:length] += (
+                rng.uniform(0.05, 0.25) * whistle * smooth_path(length, [(0, 0), (0.1, 1), (0.8, 0.5), (1, 0)])
+            )
             at = seconds(rng.uniform(0.6, 1.0) * length / rate, rate)
         else:
             at = 0
         rest = len(out) - at
-        boom = shaped_noise(rng, rest, rate, [(30, -4), (90, 0), (500, -9), (3_000, -24), (14_000, -50)]) * attack_decay(rest, rate, 0.003, uniform_log(rng, 0.06, 0.3))
+        boom = shaped_noise(
+            rng, rest, rate, [(30, -4), (90, 0), (500, -9), (3_000, -24), (14_000, -50)]
+        ) * attack_decay(rest, rate, 0.003, uniform_log(rng, 0.06, 0.3))
         out[at:] += rng.uniform(0.6, 1) * unit_peak(boom)
         if rng.random() < 0.6:
             late = seconds(0.25, rate)
@@ -211,7 +254,15 @@ def fireworks(rng: Rng, duration_s: float, rate: int) -> Array:
         return out
 
     shells = [shell() for _ in range(4)]
-    return repeat(rng, n, rate, lambda _: shells[int(rng.integers(4))] * rng.uniform(0.5, 1), gap_s=(0.15, rng.choice([0.5, 1.5])), overlap=True, start_s=0.2)
+    return repeat(
+        rng,
+        n,
+        rate,
+        lambda _: shells[int(rng.integers(4))] * rng.uniform(0.5, 1),
+        gap_s=(0.15, rng.choice([0.5, 1.5])),
+        overlap=True,
+        start_s=0.2,
+    )
 
 
 NOISES = {

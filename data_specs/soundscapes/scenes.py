@@ -20,7 +20,7 @@ from data_specs.labels import label_table
 from data_specs.records import Record
 from data_specs.soundscapes.dsp import shaped_noise, swell, uniform_log
 from data_specs.soundscapes.rooms import Point, Room, add_room, draw_room, place_source
-from data_specs.soundscapes.sources import DrawnEvent, EventSource
+from data_specs.soundscapes.sources import EventSource
 
 SHORT_EVENT = (0.2, 0.8)  # share of the scene that an event takes which does not last all of it
 SHORT_EVENT_MIN_S = 0.5
@@ -28,6 +28,7 @@ PEAK_DB = (-12.0, -1.0)
 ACTIVE_DB = -30.0  # frames this far below an event's loudest frame are its pauses
 FRAME_S = 0.02
 FADE_S = 0.01
+LABEL_DRAWS_MAX = 16
 
 
 class TrackRecipe(Record):
@@ -101,7 +102,7 @@ def compose_scene(
             TrackRecipe(
                 label=label,
                 origin=event.origin,
-                onset_s=round(min(max(onset_s, 0.0), slack_s) if length_s < duration_s else rng.uniform(0, slack_s), 6),
+                onset_s=round(onset_s if length_s < duration_s else float(rng.uniform(0, slack_s)), 6),
                 gain_db=0.0 if k == 0 else round(float(rng.uniform(*config.gain_db)), 3),
                 source_m=place_source(room, rng) if room is not None else None,
             )
@@ -122,9 +123,7 @@ def compose_scene(
 
 def remake_scene(recipe: SceneRecipe, source: EventSource) -> Scene:
     """The scene of a recipe, sample for sample as ``compose_scene`` made it from the same source."""
-    return _render(
-        recipe, [source.remake(track.label, track.origin, recipe.sample_rate_hz) for track in recipe.tracks]
-    )
+    return _render(recipe, [source.remake(track.label, track.origin, recipe.sample_rate_hz) for track in recipe.tracks])
 
 
 def draw_labels(available: Sequence[str], rng: np.random.Generator, config: SoundscapeConfig) -> list[str]:
@@ -135,18 +134,21 @@ def draw_labels(available: Sequence[str], rng: np.random.Generator, config: Soun
     """
     wanted = int(rng.integers(config.labels_min, max(config.labels_min, config.labels_max) + 1))
     table = label_table()
-    chosen: list[str] = []
-    for index in rng.permutation(len(available)):
-        if len(chosen) == wanted:
+    best: list[str] = []
+    for _ in range(LABEL_DRAWS_MAX):  # a class with many descendants among the labels may leave too few others
+        chosen: list[str] = []
+        for index in rng.permutation(len(available)):
+            if len(chosen) < wanted and not any(table.related(available[index], label) for label in chosen):
+                chosen.append(available[index])
+        best = max(best, chosen, key=len)
+        if len(best) >= config.labels_min:
             break
-        if not any(table.related(available[index], label) for label in chosen):
-            chosen.append(available[index])
-    if len(chosen) < config.labels_min:
+    if len(best) < config.labels_min:
         raise UserError(
-            f"scenes need {config.labels_min} unrelated labels, but the sources have {len(chosen)}: "
+            f"scenes need {config.labels_min} unrelated labels, but the sources have {len(best)}: "
             "add clips of other classes"
         )
-    return chosen
+    return best
 
 
 def _draw_extent(rng: np.random.Generator, config: SoundscapeConfig, duration_s: float) -> tuple[float, float]:
@@ -176,7 +178,7 @@ def _render(recipe: SceneRecipe, events: Sequence[np.ndarray]) -> Scene:
     peak = max(float(np.max(np.abs(part))) for part in [*parts, np.sum(parts, axis=0)])
     scaled = [(part * np.float32(recipe.peak / peak)).astype(np.float32) for part in parts]
     return Scene(
-        mixture=np.sum(scaled, axis=0, dtype=np.float32),
+        mixture=np.asarray(np.sum(scaled, axis=0, dtype=np.float32)),
         tracks=tuple(
             SceneTrack(track.label, waveform)
             for track, waveform in zip(recipe.tracks, scaled[: len(waveforms)], strict=True)
@@ -211,16 +213,3 @@ def _background(seed: int, length: int, rate: int) -> np.ndarray:
     points = [(20.0, -10.0), (corner, 0.0), (8 * corner, float(rng.uniform(-35, -10))), (16_000.0, -60.0)]
     noise = shaped_noise(rng, length, rate, points) * swell(rng, length, rate, 4.0, 0.5)
     return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
-
-
-__all__ = [
-    "DrawnEvent",
-    "Scene",
-    "SceneRecipe",
-    "SceneTrack",
-    "TrackRecipe",
-    "active_rms",
-    "compose_scene",
-    "draw_labels",
-    "remake_scene",
-]

@@ -62,7 +62,11 @@ class BuiltinSource:
 
     def draw(self, label: str, rng: np.random.Generator, duration_s: float, sample_rate_hz: int) -> DrawnEvent:
         """A random event of exactly ``duration_s``."""
-        origin = {"source": "builtin", "seed": int(rng.integers(2**53)), "duration_s": duration_s}
+        origin: dict[str, str | int | float] = {
+            "source": "builtin",
+            "seed": int(rng.integers(2**53)),
+            "duration_s": duration_s,
+        }
         return DrawnEvent(label, self.remake(label, origin, sample_rate_hz), origin)
 
     def remake(self, label: str, origin: Origin, sample_rate_hz: int) -> np.ndarray:

@@ -33,7 +33,9 @@ SCALES = np.array([[0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10], [0, 2, 4, 7, 
 
 
 def siren(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Siren: a horn loudspeaker that sweeps (wail 0.1-0.4 Hz, yelp 2-5 Hz) or alternates two tones (hi-lo), with Doppler drift."""
+    """Siren: a horn loudspeaker that sweeps (wail 0.1-0.4 Hz, yelp 2-5 Hz) or alternates two tones (hi-lo), with
+    Doppler drift.
+    """
     n = seconds(duration_s, rate)
     kind = int(rng.integers(3))
     low = uniform_log(rng, 380, 750)
@@ -71,14 +73,18 @@ def car_horn(rng: Rng, duration_s: float, rate: int) -> Array:
                 f0 = f * smooth_path(length, [(0, 0.98), (min(0.5, 0.03 * rate / length), 1), (1, 1)])
                 count = harmonic_count(f0, rate, 30)
                 out += wavetable(phase_of(f0, rate, rng.random()), np.arange(1, count + 1) ** slope, rng)
-        flare = filter_frames(out, lambda _, freqs: resonances(freqs, [centre, 0.5 * centre], [1_200, 700], [1, 0.5]), rate)
+        flare = filter_frames(
+            out, lambda _, freqs: resonances(freqs, [centre, 0.5 * centre], [1_200, 700], [1, 0.5]), rate
+        )
         return fade(unit_peak(flare), rate, 0.015)
 
     return repeat(rng, n, rate, hoot, gap_s=(0.06, 0.3) if short else (0.3, 1.6), start_s=0.5)
 
 
 def church_bell(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Church bell: hum, prime, tierce, quint, nominal (0.5, 1, 1.2, 1.5, 2...) with beating pairs and decays of seconds."""
+    """Church bell: hum, prime, tierce, quint, nominal (0.5, 1, 1.2, 1.5, 2...) with beating pairs and decays of
+    seconds.
+    """
     n = seconds(duration_s, rate)
     ratios = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.3])
     bells = []
@@ -109,7 +115,9 @@ def church_bell(rng: Rng, duration_s: float, rate: int) -> Array:
 
 
 def alarm_clock(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Alarm clock: a piezo buzzer's square tone at 1-4.2 kHz in groups of 2-4 short beeps, or a continuous fast pattern."""
+    """Alarm clock: a piezo buzzer's square tone at 1-4.2 kHz in groups of 2-4 short beeps, or a continuous fast
+    pattern.
+    """
     n = seconds(duration_s, rate)
     tone_hz = uniform_log(rng, 900, min(4_200, 0.4 * rate))
     on, off = rng.uniform(0.04, 0.2), rng.uniform(0.03, 0.2)
@@ -133,7 +141,9 @@ def alarm_clock(rng: Rng, duration_s: float, rate: int) -> Array:
 
 
 def pluck(rng: Rng, rate: int, frequency_hz: float, length: int, *, brightness: float, decay_s: float) -> Array:
-    """Karplus-Strong string: a noise burst in a delay line of one period with a two-point average and loss, (length,)."""
+    """Karplus-Strong string: a noise burst in a delay line of one period with a two-point average and loss,
+    (length,).
+    """
     exact = rate / frequency_hz - 0.5
     period = max(3, int(exact))
     loss = 10 ** (-3 * period / (rate * decay_s))
@@ -161,7 +171,9 @@ def _hertz(note: float) -> float:
 
 
 def guitar(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Guitar: plucked strings (Karplus-Strong), picked one by one or strummed as chords, through the body's air resonance."""
+    """Guitar: plucked strings (Karplus-Strong), picked one by one or strummed as chords, through the body's air
+    resonance.
+    """
     n = seconds(duration_s, rate)
     notes = _melody(rng, 42, 76)
     brightness, decay = uniform_log(rng, 4, 30), uniform_log(rng, 0.8, 4)
@@ -187,22 +199,24 @@ def guitar(rng: Rng, duration_s: float, rate: int) -> Array:
 
 
 def piano(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Piano: hammered stiff strings (inharmonic partials f_k = k f √(1 + B k²)), two-stage decay, hammer thump; notes and chords."""
+    """Piano: hammered stiff strings (inharmonic partials f_k = k f √(1 + B k²)), two-stage decay, hammer thump;
+    notes and chords.
+    """
     n = seconds(duration_s, rate)
     notes = _melody(rng, 38, 86)
     step = uniform_log(rng, 0.11, 0.6)
-    soft = rng.uniform(0.5, 1.5)
+    soft, sustain = rng.uniform(0.5, 1.5), uniform_log(rng, 0.25, 1.6)
 
     def tone(note: float) -> Array:
         f = _hertz(note)
         decay = 2.2 * 2 ** (-(note - 60) / 18)
-        length = seconds(min(1.5, 2 * decay, duration_s), rate)
+        length = seconds(min(sustain, 2 * decay, duration_s), rate)
         t = np.arange(length, dtype=np.float32) / rate
         count = min(14, max(1, int(0.42 * rate / f)))
         k = np.arange(1, count + 1)
         freqs = f * k * np.sqrt(1 + 4e-4 * 2 ** ((note - 60) / 12) * k**2)
         freqs, k = freqs[freqs < 0.46 * rate], k[freqs < 0.46 * rate]
-        gains = k ** -soft * np.abs(np.sin(np.pi * k / 7.3))
+        gains = k**-soft * np.abs(np.sin(np.pi * k / 7.3))
         sound = np.zeros(length)
         for frequency, gain, number in zip(freqs, gains, k, strict=True):
             own = decay / (1 + 0.25 * number)
@@ -210,12 +224,15 @@ def piano(rng: Rng, duration_s: float, rate: int) -> Array:
             sound[:m] += gain * np.sin(np.float32(2 * np.pi * frequency) * t[:m]) * np.exp(-t[:m] / np.float32(own))
         m = min(length, seconds(0.02, rate))
         sound[:m] += 0.08 * rng.standard_normal(m) * attack_decay(m, rate, 0.001, 0.004)
+        sound *= smooth_path(length, [(0, 1), (0.8, 1), (1, 0)])
         return fade(unit_peak(sound), rate, 0.002)
 
     pieces, at, k = [], rng.uniform(0, 0.1 * duration_s), 0
     cache: dict[float, Array] = {}
     while at < duration_s:
-        chord = [0] if rng.random() < 0.65 else [0, *rng.choice([3, 4, 5, 7, -12], int(rng.integers(1, 3)), replace=False)]
+        chord = (
+            [0] if rng.random() < 0.65 else [0, *rng.choice([3, 4, 5, 7, -12], int(rng.integers(1, 3)), replace=False)]
+        )
         for interval in chord:
             note = float(notes[k % 64] + interval)
             if note not in cache:
@@ -227,17 +244,25 @@ def piano(rng: Rng, duration_s: float, rate: int) -> Array:
 
 
 def violin(rng: Rng, duration_s: float, rate: int) -> Array:
-    """Violin: a bowed string's sawtooth (Helmholtz motion) with vibrato and bow noise through the body's resonances, legato."""
+    """Violin: a bowed string's sawtooth (Helmholtz motion) with vibrato and bow noise through the body's resonances,
+    legato.
+    """
     n = seconds(duration_s, rate)
     notes = _melody(rng, 55, 90)
     step = uniform_log(rng, 0.15, 1.2)
-    edges, pitches = [0.0], []
+    edges: list[float] = [0.0]
+    pitches: list[float] = []
     while edges[-1] < duration_s:
         edges.append(edges[-1] + step * rng.choice([1, 1, 2]))
         pitches.append(float(notes[len(pitches) % 64]))
     at = np.arange(n) / rate
     k = np.clip(np.searchsorted(edges, at, "right") - 1, 0, len(pitches) - 1)
-    glide = lfilter([1 - 0.5 ** (1 / (0.012 * rate))], [1, -(0.5 ** (1 / (0.012 * rate)))], np.array(pitches)[k] - pitches[0]) + pitches[0]
+    glide = (
+        lfilter(
+            [1 - 0.5 ** (1 / (0.012 * rate))], [1, -(0.5 ** (1 / (0.012 * rate)))], np.array(pitches)[k] - pitches[0]
+        )
+        + pitches[0]
+    )
     since = at - np.array(edges)[k]
     vibrato = rng.uniform(0.1, 0.35) * np.minimum(1, since / 0.25) * np.sin(2 * np.pi * rng.uniform(4.8, 6.8) * at)
     f0 = 440.0 * 2 ** ((glide + vibrato - 69) / 12)
@@ -245,7 +270,12 @@ def violin(rng: Rng, duration_s: float, rate: int) -> Array:
     saw = wavetable(phase_of(f0, rate), 1 / np.arange(1, count + 1), None)
     bow = 0.06 * rng.standard_normal(n)
     loud = np.minimum(1, 0.35 + since / rng.uniform(0.04, 0.2)) * (0.8 + 0.2 * curve(rng, n, rate, 2))
-    centres = [280 * rng.uniform(0.9, 1.1), 460 * rng.uniform(0.9, 1.1), 1_000 * rng.uniform(0.85, 1.2), 2_600 * rng.uniform(0.85, 1.2)]
+    centres = [
+        280 * rng.uniform(0.9, 1.1),
+        460 * rng.uniform(0.9, 1.1),
+        1_000 * rng.uniform(0.85, 1.2),
+        2_600 * rng.uniform(0.85, 1.2),
+    ]
 
     def response(_: Array, freqs: Array) -> Array:
         return (resonances(freqs, centres, [90, 110, 500, 1_400], [1, 1, 0.7, 0.7]) + 0.12) * (freqs > 150)

@@ -78,7 +78,7 @@ def test_a_whole_round_has_one_task_run_per_stage_and_its_outcomes_add_up(engine
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-    config = write_corpus(tmp_path / "corpus")
+    config = write_corpus(tmp_path / "corpus", train={"steps": 0})
     lines: list[str] = []
     engine.run_in_process(LineProgress(lines.append), config=str(config), workspace=str(tmp_path / "workspace"))
     stop_ray()

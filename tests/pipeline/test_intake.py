@@ -9,6 +9,7 @@ import soundfile
 from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.records import Clip, StageCounts
+from data_specs.soundscapes import EVENTS
 from pipeline.intake import hold_out, one_label_only, recording_of, take_in
 from pipeline.progress import NO_PROGRESS
 from pipeline.workspace import Workspace
@@ -62,6 +63,18 @@ def test_every_label_is_held_out_and_trained_on(tmp_path, config):
     assert Counter(clip.labels[0] for clip in held_out) == dict.fromkeys(LABELS, 1)
     assert Counter(clip.labels[0] for clip in training) == dict.fromkeys(LABELS, 2)
     assert not {clip.path for clip in held_out} & {clip.path for clip in training}
+
+
+def test_built_in_corpora_are_rendered_into_the_workspace(tmp_path):
+    builtin = {"kind": "builtin", "count": 2 * len(EVENTS)}
+    config = Config.model_validate(
+        {"corpus": {**builtin, "count": 3}, "single_source": builtin, "audio": {"clip_duration_s": 1.0}}
+    )
+    workspace = take_in(str(tmp_path / "w"), config, NO_PROGRESS)
+    assert len(workspace.kept_clips("natural")) == 3
+    assert all(len(clip.labels) > 1 for clip in workspace.kept_clips("natural"))
+    assert {clip.labels[0] for clip in workspace.held_out_clips()} == set(EVENTS)
+    assert {clip.labels[0] for clip in workspace.training_clips()} == set(EVENTS)
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,14 @@ def test_bfloat16_gives_nearly_the_same_loss():
     with torch.no_grad():
         full, half = (batch_loss(separator, batch, TrainConfig(bf16=bf16)) for bf16 in (False, True))
     assert half.item() == pytest.approx(full.item(), abs=0.1)
+
+
+def test_the_cosine_schedule_rises_and_falls_to_the_minimum(batch):
+    config = TrainConfig(
+        steps=100, schedule="cosine", learning_rate=1e-3, learning_rate_min=1e-5, validate_every=1, weight_decay=0
+    )
+    rates = fit(Gain(), repeat(batch), [batch], config).learning_rate
+    assert rates[0] < 0.5e-3
+    assert max(rates) == pytest.approx(1e-3, rel=0.01)
+    assert rates.index(max(rates)) < 10
+    assert rates[-1] == pytest.approx(1e-5, rel=0.05)

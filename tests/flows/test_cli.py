@@ -1,0 +1,115 @@
+"""The command line: exit statuses, one-line errors, output that programs can read."""
+
+import json
+
+import pytest
+
+from data_specs.config import load_config
+from flows.cli import main
+from pipeline.round import STAGES, open_workspace
+from tests.flows.corpus import write_corpus
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A workspace with one finished round, and its configuration."""
+    config = write_corpus(tmp_path / "corpus")
+    workspace = open_workspace(load_config(str(config)), str(tmp_path / "workspace"))
+    state = workspace.round_state(1).having(config=workspace.config.model_dump(mode="json"))
+    for stage in STAGES:
+        state = state.with_stage(stage, seconds=1.0)
+    workspace.write_round_state(state)
+    return config, tmp_path / "workspace"
+
+
+def failure(capsys, *arguments: str) -> tuple[int, str]:
+    """Exit status and the one line on standard error."""
+    status = main(arguments)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return status, line
+
+
+def test_without_arguments_the_help_is_shown(capsys):
+    assert main([]) == 0
+    assert "separate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["rnu"], "Did you mean 'run'?"),
+        (["run"], "Missing argument 'CONFIG'. (see data-engine run --help)"),
+        (["demo", "--rounds", "0"], "greater than or equal to 1"),
+        (["run", "nothing.yaml"], "give a YAML file or one of the presets"),
+        (["serve", "nothing.yaml"], "give a YAML file or one of the presets"),
+        (["status", "nowhere"], "is not a workspace"),
+        (["report", "nowhere"], "is not a workspace"),
+        (["shards", "verify", "nowhere"], "is not a workspace"),
+        (["separate", "nothing.wav", "--label", "Bark", "--out", "tracks"], "no audio file nothing.wav"),
+        (["soundscapes", "--sources", "nothing.csv", "--count", "1", "--out", "scenes"], "nothing.csv"),
+        (["evaluate", "--pairs", "nothing.csv", "--root", ".", "--out", "m.json"], "nothing.csv"),
+    ],
+)
+def test_errors_of_the_user_are_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, text):
+    monkeypatch.chdir(tmp_path)
+    status, line = failure(capsys, *arguments)
+    assert status == 2
+    assert text in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_key_is_named_before_any_work(capsys, tmp_path):
+    config = write_corpus(tmp_path / "corpus", gate={"itt": 3})
+    status, line = failure(capsys, "run", str(config), "--workspace", str(tmp_path / "workspace"))
+    assert (status, "gate.itt" in line, "itt_db" in line) == (2, True, True)
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_a_fault_is_status_1_and_debug_shows_where(capsys, finished):
+    _, workspace = finished
+    (workspace / "rounds" / "001" / "round.json").write_text("{", encoding="utf-8")
+    status, line = failure(capsys, "status", str(workspace))
+    assert (status, "--debug" in line) == (1, True)
+    assert main(["status", str(workspace), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_finished_workspace_is_only_summed_up(capsys, finished):
+    config, workspace = finished
+    assert main(["run", str(config), "--workspace", str(workspace)]) == 0
+    printed = capsys.readouterr().out
+    assert "All rounds are finished" in printed
+    assert str(workspace / "rounds" / "001" / "report" / "index.html") in printed
+
+
+def test_a_workspace_of_another_configuration_is_refused(capsys, finished):
+    config, workspace = finished
+    config.write_text(config.read_text("utf-8") + "seed: 7\n", encoding="utf-8")
+    status, line = failure(capsys, "run", str(config), "--workspace", str(workspace))
+    assert status == 2
+    assert "belongs to another configuration (seed differs)" in line
+
+
+def test_status_as_json_has_counts_that_add_up_and_what_comes_next(capsys, finished):
+    _, workspace = finished
+    assert main(["status", str(workspace), "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    for counts in content["clips"].values():
+        assert counts["inputs"] == counts["kept"] + counts["dropped"] + counts["failed"] > 0
+    assert [state["state"] for state in content["rounds"]] == ["finished"]
+    assert content["resume"] is None
+
+
+def test_a_round_that_does_not_exist_is_refused(capsys, finished):
+    _, workspace = finished
+    status, line = failure(capsys, "report", str(workspace), "--round", "4")
+    assert (status, "its rounds: 1" in line) == (2, True)
+
+
+def test_doctor_finds_the_packages_and_weights(capsys):
+    assert main(["doctor", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["problems"] == []
+    assert facts["packages"]["torch"]
+    assert facts["weights"]["embedded"]
