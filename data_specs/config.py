@@ -1,8 +1,7 @@
 """The configuration: one strict tree, every default once, presets as small YAML files.
 
-``load_config`` takes the name of a preset (``demo``, ``embedded``, ``paper``) or the path of a YAML file, which may name
-the preset it starts from (``preset: paper``) and overrides what it lists.
-Unknown keys are errors that name the key.
+``load_config`` takes the name of a preset (``demo``, ``embedded``) or the path of a YAML file, which may name the
+preset it starts from (``preset: embedded``) and overrides what it lists. Unknown keys are errors that name the key.
 
 Example::
 

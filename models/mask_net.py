@@ -35,25 +35,21 @@ class MaskNet(nn.Module):
         self.bins = bins
         self.compression = compression
         self.spec_norm = nn.BatchNorm2d(bins, momentum=0.01)
-        self.mask_net = nn.Sequential(
-            nn.Linear(bins + feature_dim, width),
-            nn.LayerNorm(width),
-            nn.TransformerEncoder(
-                nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.0, batch_first=True),
-                num_layers=layers,
-                enable_nested_tensor=False,
-            ),
-            nn.Linear(width, bins),
+        self.first = nn.Linear(bins + feature_dim, width)
+        transformer = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.0, batch_first=True),
+            num_layers=layers,
+            enable_nested_tensor=False,
         )
+        self.rest = nn.Sequential(nn.LayerNorm(width), transformer, nn.Linear(width, bins))
 
     def forward(self, magnitude: Tensor, target_feature: Tensor) -> Tensor:
         """Magnitude (B, N, F) and target feature (B * Q, N, M) to masks (B, Q, N, F)."""
         if self.compression == "log":
             magnitude = torch.log(magnitude + self.log_floor)
         spectrum = self.spec_norm(magnitude.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
-        first, norm, transformer, last = self.mask_net
-        from_mixture = F.linear(spectrum, first.weight[:, : self.bins], first.bias)  # (B, N, W)
-        from_feature = F.linear(target_feature, first.weight[:, self.bins :])  # (B * Q, N, W)
+        from_mixture = F.linear(spectrum, self.first.weight[:, : self.bins], self.first.bias)  # (B, N, W)
+        from_feature = F.linear(target_feature, self.first.weight[:, self.bins :])  # (B * Q, N, W)
         queries = len(from_feature) // len(from_mixture)
-        hidden = norm(from_mixture.repeat_interleave(queries, dim=0) + from_feature)
-        return torch.sigmoid(last(transformer(hidden))).unflatten(0, (-1, queries))
+        hidden = from_mixture.repeat_interleave(queries, dim=0) + from_feature
+        return torch.sigmoid(self.rest(hidden)).unflatten(0, (-1, queries))

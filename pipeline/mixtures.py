@@ -31,7 +31,9 @@ SILENT_RMS = 1e-5
 class TrackPool(Protocol):
     """Clean tracks by label."""
 
-    labels: Sequence[str]
+    @property
+    def labels(self) -> Sequence[str]:
+        """Labels that a track can be drawn for."""
 
     def draw(self, label: str, rng: np.random.Generator, length: int) -> np.ndarray:
         """A random crop (or the padded whole) of a random track of this label, (length,) float32."""
@@ -138,11 +140,11 @@ class Sampler:
         return chosen
 
     def _pool_of(self, label: str) -> TrackPool:
-        having = [pool for pool in self.pools if label in pool.labels]
-        single, *kept = having if having[0] is self.pools[0] else [None, *having]
-        if single is None or (kept and self.rng.random() < self.config.itt_share):
+        kept = [pool for pool in self.pools[1:] if label in pool.labels]
+        single = label in self.pools[0].labels
+        if kept and (not single or self.rng.random() < self.config.itt_share):
             return kept[int(self.rng.integers(len(kept)))]
-        return single
+        return self.pools[0]
 
     def _ask(self, mixture: np.ndarray, tracks: dict[str, np.ndarray]) -> Sample:
         """Queries for a mixture: its labels in random order, some replaced by absent ones (silence augmentation)."""

@@ -23,7 +23,7 @@ from data_specs.records import Clip, Record, seed_of
 from models.checkpoints import load_separator, save_separator
 from models.lora import merge_lora, with_lora
 from models.query_encoders import load_query_encoder
-from pipeline.mixtures import Sampler, collate
+from pipeline.mixtures import Sampler, TrackPool, collate
 from pipeline.pools import ClipPool, ShardBuffer
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.train import History, fit
@@ -153,11 +153,11 @@ def _train_worker(task: dict[str, Any]) -> None:
     kept = ShardBuffer(workspace, round_number, rank=rank, world_size=world_size, seed=config.seed)
 
     def sampler(clips: list[Clip], seed: int) -> Sampler:
-        pools = [ClipPool(clips, rate), kept.tracks]
+        pools: list[TrackPool] = [ClipPool(clips, rate), kept.tracks]
         return Sampler(pools, kept.natural, config.train, length=separator.window_length, seed=seed)
 
     def check_sampler() -> Sampler:
-        pools = [ClipPool(validating, rate)] if validating else [kept.tracks]
+        pools: list[TrackPool] = [ClipPool(validating, rate) if validating else kept.tracks]
         return Sampler(
             pools, None, config.train, length=separator.window_length, seed=seed_of("validation", config.seed)
         )
