@@ -62,7 +62,7 @@ class SoundscapeConfig(Section):
 class TagConfig(Section):
     """Labels for clips that came without: a tagger's scores above a threshold, best first."""
 
-    threshold: float = Field(0.35, ge=0, le=1)
+    threshold: float = Field(0.25, ge=0, le=1)
     labels_max: int = Field(4, ge=1)
 
 
@@ -105,6 +105,7 @@ class SeparatorConfig(Section):
     mask_width: int = 160
     mask_layers: int = 2
     mask_heads: int = 8
+    mask_guess: bool = Field(True, description="The decoder's feature is a first guess of the mask; off at full size.")
     query_dim: int = Field(128, description="Size of one query embedding; the decoder sees positive and negative.")
     sample_rate_hz: int = 32_000
     n_fft: int = 1024

@@ -80,8 +80,9 @@ def evaluate(
         f"{counts['inputs']} {what}: {counts['kept']} kept, {counts['dropped']} dropped, {counts['failed']} failed"
     )
     for kind in ("pos", "pos_neg"):
-        values = {name: metrics[kind][name]["mean"] for name in ("sdri_db", "si_sdri_db")}
-        print_line(f"{kind}: SDRi {values['sdri_db']:.2f} dB, SI-SDRi {values['si_sdri_db']:.2f} dB")
+        means = [metrics[kind][name]["mean"] for name in ("sdri_db", "si_sdri_db")]
+        sdri, si_sdri = ("no finite figure" if mean is None else f"{mean:.2f} dB" for mean in means)
+        print_line(f"{kind}: SDRi {sdri}, SI-SDRi {si_sdri}")
     print_line(str(out))
 
 

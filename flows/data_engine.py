@@ -90,7 +90,9 @@ def data_engine(
         settings = load_config(config, overrides_of(clips))
         prepare(settings, workspace)
         done: list[int] = []
-        for round_number in rounds_to_run(Workspace(workspace), settings, rounds=rounds, add_rounds=add_rounds):
+        wanted = rounds_to_run(Workspace(workspace), settings, rounds=rounds, add_rounds=add_rounds)
+        for round_number in wanted:
+            _progress().say(f"Round {round_number} of {wanted[-1]}")
             for stage in STAGES:
                 work(stage, round_number, settings, workspace)
             done.append(round_number)

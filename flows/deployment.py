@@ -82,6 +82,7 @@ def prefect_server() -> Iterator[str]:
         [sys.executable, "-m", "prefect", "server", "start", "--host", LOCAL_HOST, "--port", str(LOCAL_PORT)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        start_new_session=True,  # ctrl-c stops the serving first, which still has to pause the schedule on the server
     )
     try:
         _wait_for(server)

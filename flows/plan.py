@@ -8,6 +8,7 @@ Example::
     summary(Workspace("./demo"))["rounds"][0]["tiers"]      # {"sst": 31, "itt": 80, "rejected": 129}
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def absolute(path_or_uri: str) -> str:
 
     A workspace knows its configuration by its content, paths included, so they must not depend on where a command ran.
     """
-    return path_or_uri if "://" in path_or_uri else str(Path(path_or_uri).expanduser().absolute())
+    return path_or_uri if "://" in path_or_uri else os.path.abspath(Path(path_or_uri).expanduser())
 
 
 def absolute_config(name_or_path: str) -> str:

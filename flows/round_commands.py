@@ -65,16 +65,18 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
     config = absolute_config(config)
     clips = absolute(clips) if clips else None
     settings = load_config(config, overrides_of(clips))
-    opened = Workspace(workspace)
+    opened = Workspace(absolute(workspace))
     if opened.exists():
         opened.check_config(settings)
     if rounds_to_run(opened, settings, rounds=rounds):
         from flows.prefect_settings import configure_prefect
 
+        progress = terminal_progress()
+        progress.say("Starting the flow ...")
         configure_prefect(log_level="CRITICAL")
         from flows.data_engine import run_in_process
 
-        run_in_process(terminal_progress(), config=config, workspace=opened.uri, clips=clips, rounds=rounds)
+        run_in_process(progress, config=config, workspace=opened.uri, clips=clips, rounds=rounds)
     else:
         print_line("All rounds are finished: nothing to do.")
     print_summary(summary(opened, rounds=rounds))

@@ -30,7 +30,7 @@ def print_summary(content: dict[str, Any]) -> None:
         console.print(_rounds_table(content["rounds"]))
     for state in content["rounds"]:
         if state["failure"]:
-            console.print(f"  round {state['round']} stopped: {state['failure']}", markup=False)
+            console.print(f"  round {state['round']} stopped: {state['failure']}", markup=False, soft_wrap=True)
     console.print(resume_line(content["resume"]), markup=False)
 
 
@@ -38,7 +38,7 @@ def resume_line(resume: dict[str, Any] | None) -> str:
     """What the same run command would do next, in words."""
     if resume is None:
         return "Next: nothing is left to do; a larger --rounds adds a round."
-    units = f" ({resume['units_done']} work units are done)" if resume["units_done"] else ""
+    units = f" ({resume['units_done']} work units are done)" if resume["stage"] == "separate" else ""
     return f"Next: a resume starts round {resume['round']} at stage {resume['stage']}{units}."
 
 

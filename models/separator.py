@@ -23,7 +23,7 @@ from data_specs.config import SeparatorConfig
 from models.decoder import Decoder
 from models.htsat import HTSAT
 from models.mask_net import MaskNet
-from models.spectral import STFT
+from models.spectral import STFT, mel_interpolation
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Separator(nn.Module):
             layers=config.mask_layers,
             heads=config.mask_heads,
             compression=config.magnitude_compression,
+            mel_to_bins=_mel_to_bins(config) if config.mask_guess else None,
         )
         self.window_length = round(config.encoder.window_s * config.sample_rate_hz)
 
@@ -115,6 +116,17 @@ class Separator(nn.Module):
     def forward(self, mixture: Tensor, queries: Tensor) -> Tensor:
         """Mixture (B, T) and queries (B, Q, 2 D) to estimates (B, Q, T); what distributed training calls."""
         return self.separate(self.encode(mixture), queries)
+
+
+def _mel_to_bins(config: SeparatorConfig) -> Tensor:
+    encoder = config.encoder
+    return mel_interpolation(
+        sample_rate_hz=config.sample_rate_hz,
+        n_fft=config.n_fft,
+        mel_bins=encoder.mel_bins,
+        f_min_hz=encoder.f_min_hz,
+        f_max_hz=encoder.f_max_hz,
+    )
 
 
 def _split(waveform: Tensor, size: int) -> Tensor:

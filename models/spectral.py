@@ -9,6 +9,8 @@ Example::
     waveform = stft.inverse(mask * spectrum, length=mixture.shape[-1])
 """
 
+import math
+
 import torch
 import torchaudio.functional as AF
 from torch import Tensor, nn
@@ -62,3 +64,16 @@ class LogMel(nn.Module):
         if frames is not None:
             power = nn.functional.pad(power, (0, 0, 0, frames - power.shape[1]))
         return 10 * torch.log10((power @ self.filters).clamp(min=self.floor))
+
+
+def mel_interpolation(*, sample_rate_hz: int, n_fft: int, mel_bins: int, f_min_hz: float, f_max_hz: float) -> Tensor:
+    """Weights (F, M) that interpolate mel bins to linear bins: each row sums to 1, the ends are held."""
+
+    def mel(hz: Tensor) -> Tensor:  # Slaney: linear below 1 kHz, logarithmic above
+        return torch.where(hz < 1000, hz * 3 / 200, 15 + torch.log(hz.clamp(min=1000) / 1000) * 27 / math.log(6.4))
+
+    edges = mel(torch.tensor([f_min_hz, f_max_hz]))
+    position = mel(torch.linspace(0, sample_rate_hz / 2, n_fft // 2 + 1))
+    # Mel bin m has its centre at the (m + 1)-th of mel_bins + 2 equidistant points.
+    index = ((position - edges[0]) / (edges[1] - edges[0]) * (mel_bins + 1) - 1).clamp(0, mel_bins - 1)
+    return (1 - (index[:, None] - torch.arange(mel_bins)).abs()).clamp(min=0)

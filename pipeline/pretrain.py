@@ -48,7 +48,7 @@ class PretrainConfig(Section):
     clap_other_labels: int = Field(64, description="Labels without built-in events, drawn per step as wrong answers.")
     separator: SeparatorConfig = SeparatorConfig()
     train: TrainConfig = TrainConfig(
-        steps=2_200,
+        steps=2_400,
         batch_size=8,
         learning_rate=1e-3,
         learning_rate_min=1e-5,
