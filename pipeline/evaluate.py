@@ -49,18 +49,19 @@ def evaluate_round(
         UserError: the held-out clips give no mixture.
     """
     plans = plan_mixtures(workspace.held_out_clips(), config)
-    current = _evaluated(workspace, config, workspace.current_checkpoint(round_number), plans, progress)
+    starting = workspace.current_checkpoint(round_number)
+    current = _evaluated(workspace, config, starting, plans, progress, "current checkpoint")
     checkpoint = workspace.round_storage(round_number).child("checkpoint")
     if not checkpoint.is_file(SEPARATOR_FILES[0]):
         return {"current": current, "candidate": {}}
     folder = str(workspace.local_folder(round_number, "checkpoint"))
-    candidate = _evaluated(workspace, config, folder, plans, progress)
+    candidate = _evaluated(workspace, config, folder, plans, progress, "new checkpoint")
     checkpoint.write_bytes("metrics.json", _json(candidate))
     return {"current": current, "candidate": candidate}
 
 
 def _evaluated(
-    workspace: Workspace, config: Config, checkpoint: str, plans: Sequence[MixturePlan], progress: Progress
+    workspace: Workspace, config: Config, checkpoint: str, plans: Sequence[MixturePlan], progress: Progress, what: str
 ) -> dict[str, Any]:
     """Metrics of a checkpoint, from the workspace when they are there already."""
     digest = content_id(checkpoint_hash(checkpoint), config.model.clap, BSS_MIXTURES, *(p.mixture_id for p in plans))
@@ -74,6 +75,7 @@ def _evaluated(
         bss_mixtures=BSS_MIXTURES,
         total=len(plans),
         progress=progress,
+        what=what,
     )
     workspace.storage.write_bytes(name, _json(metrics))
     return metrics

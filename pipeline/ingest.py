@@ -26,11 +26,16 @@ _CUT_ALREADY_TOLERANCE_S = 1.0  # codecs pad: a 10 s segment may be stored as 10
 _EIGHT_BIT_SUBTYPES = frozenset({"PCM_U8", "PCM_S8", "DPCM_8", "ULAW", "ALAW"})
 
 
-def ingest(entries: Collection[CorpusEntry], config: Config, progress: Progress = NO_PROGRESS) -> list[Clip]:
-    """All clips of a corpus, in its order, with distinct ids. The first of every kind of trouble is said at once."""
+def ingest(
+    entries: Collection[CorpusEntry], config: Config, progress: Progress = NO_PROGRESS, *, what: str = "clips"
+) -> list[Clip]:
+    """All clips of a corpus, in its order, with distinct ids. The first of every kind of trouble is said at once.
+
+    ``what`` names the corpus on the progress bar.
+    """
     clips: list[Clip] = []
     said: set[str] = set()
-    with progress.task("ingest", len(entries)) as task:
+    with progress.task(f"ingest {what}", len(entries)) as task:
         for rows in iter_ingest(entries, config):
             for clip in rows:
                 kind = clip.reason.partition(":")[0]

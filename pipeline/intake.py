@@ -39,7 +39,8 @@ def take_in(uri: str, config: Config, progress: Progress) -> Workspace:
         check_corpus(clip_set, _corpus(clip_set, config))
     workspace = Workspace.open(uri, config)
     for clip_set in missing:
-        clips = ingest(_entries(workspace, clip_set, config, progress), config, progress)
+        entries = _entries(workspace, clip_set, config, progress)
+        clips = ingest(entries, config, progress, what=f"{clip_set.replace('_', '-')} clips")
         if clip_set == "single_source":
             clips = hold_out(one_label_only(clips), config.evaluate.held_out_share)
         _check_clips(clip_set, clips, _name(_corpus(clip_set, config)))

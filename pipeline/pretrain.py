@@ -130,9 +130,7 @@ def _clap_batch(
             level = np.sqrt(np.mean(event**2))
             if level > 1e-5:
                 audio[row] += event / level * 10 ** (rng.uniform(-8, 8) / 20)
-                heard[row] = np.maximum(
-                    heard[row], [name == label or name in table.ancestors(label) for name in names]
-                )
+                heard[row] = np.maximum(heard[row], [name == label or name in table.ancestors(label) for name in names])
         audio[row] += rng.standard_normal(length).astype(np.float32) * 10 ** (rng.uniform(-60, -25) / 20)
     return torch.from_numpy(audio), texts, torch.from_numpy(heard)
 

@@ -87,6 +87,7 @@ def evaluate_mixtures(
     bss_mixtures: int | None = None,
     total: int | None = None,
     progress: Progress = NO_PROGRESS,
+    what: str = "mixtures",
 ) -> dict[str, Any]:
     """Metrics of the design's ``metrics.json`` for both query modes, and SDRi per label (``pos_neg``).
 
@@ -101,11 +102,11 @@ def evaluate_mixtures(
             than one mixture is slower on a CPU.
         bss_mixtures: BSS-eval SDR, which is slow, only for that many first mixtures; None for all.
         total: number of mixtures for the progress bar.
-        progress: told about every mixture.
+        progress: told about every mixture; ``what`` says on the bar what is evaluated.
     """
     scores = _Scores()
     digest: list[str] = []
-    with progress.task("evaluate", total=total) as task:
+    with progress.task(f"evaluate {what}", total=total) as task:
         for batch in _batches(mixtures, batch_size):
             tracks = _separate(separator, batch)
             for mixture, modes in zip(batch, tracks, strict=True):
