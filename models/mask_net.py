@@ -45,14 +45,16 @@ class MaskNet(nn.Module):
             num_layers=layers,
             enable_nested_tensor=False,
         )
-        self.rest = nn.Sequential(nn.LayerNorm(width), transformer, nn.Linear(width, bins))
-        self.guess = None if mel_to_bins is None else nn.Linear(feature_dim, bins)
-        if self.guess is not None and mel_to_bins is not None:
+        last = nn.Linear(width, bins)
+        self.rest = nn.Sequential(nn.LayerNorm(width), transformer, last)
+        self.guess: nn.Linear | None = None
+        if mel_to_bins is not None:
+            self.guess = nn.Linear(feature_dim, bins)
             with torch.no_grad():
                 self.guess.weight.copy_(mel_to_bins)
-                self.guess.bias.zero_()
-                self.rest[-1].weight.zero_()
-                self.rest[-1].bias.zero_()
+            nn.init.zeros_(self.guess.bias)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, magnitude: Tensor, target_feature: Tensor) -> Tensor:
         """Magnitude (B, N, F) and target feature (B * Q, N, M) to masks (B, Q, N, F)."""

@@ -15,6 +15,7 @@ import math
 import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -47,22 +48,35 @@ def start_ray(config: Config) -> None:
 
     if ray.is_initialized():
         return
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**quiet)
-        return
-    workers = config.workers
-    ray.init(
-        address="local",
-        num_cpus=max(
-            _own_cpus(),
-            math.ceil(workers.separate_workers * workers.separate_cpus),
-            math.ceil(workers.train_workers * workers.train_cpus) + 1,  # Ray Train's controller takes one
-        ),
-        object_store_memory=workers.object_store_mb * 2**20,
-        include_dashboard=False,
-        **quiet,
-    )
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not os.environ.get("RAY_ADDRESS"):
+        workers = config.workers
+        options |= {
+            "address": "local",
+            "num_cpus": max(
+                _own_cpus(),
+                math.ceil(workers.separate_workers * workers.separate_cpus),
+                math.ceil(workers.train_workers * workers.train_cpus) + 1,  # Ray Train's controller takes one
+            ),
+            "object_store_memory": workers.object_store_mb * 2**20,
+            "include_dashboard": False,
+        }
+    with _muted_stderr():
+        ray.init(**options)
+
+
+@contextmanager
+def _muted_stderr() -> Iterator[None]:
+    """Meanwhile, what C++ code writes to the terminal goes nowhere: Ray reports its own log level there."""
+    terminal = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
 
 
 def stop_ray() -> None:
