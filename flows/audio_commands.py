@@ -107,7 +107,8 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for the weights and their configuration.")],
     scratch: Annotated[Path, typer.Option(help="Folder for rendered events, a few GB; used again when filled.")],
     parts: Annotated[
-        Literal["clap", "separator", "all"], typer.Option(help="'separator' starts from the CLAP that OUT holds.")
+        Literal["clap", "separator", "refine", "all"],
+        typer.Option(help="'separator' starts from the CLAP that OUT holds, 'refine' from its separator."),
     ] = "all",
     clap_steps: Annotated[int | None, typer.Option(min=1, help="Training steps of CLAP.")] = None,
     separator_steps: Annotated[int | None, typer.Option(min=1, help="Training steps of the separator.")] = None,

@@ -23,7 +23,7 @@ from torch import Tensor
 from data_specs.config import ClapConfig, Section, SeparatorConfig, TrainConfig
 from data_specs.labels import label_table
 from data_specs.soundscapes.captions import caption
-from models.checkpoints import load_clap, save_clap, save_separator
+from models.checkpoints import load_clap, load_separator, save_clap, save_separator
 from models.clap import TinyClap
 from models.query_encoders import TinyClapEncoder
 from models.separator import Separator
@@ -59,6 +59,19 @@ class PretrainConfig(Section):
         interferers_max=3,
         snr_db=(-7.5, 7.5),
     )
+    refine: TrainConfig = TrainConfig(
+        steps=900,
+        batch_size=8,
+        learning_rate=4e-4,
+        learning_rate_min=1e-6,
+        schedule="cosine",
+        validate_every=100,
+        validation_mixtures=48,
+        bf16=True,
+        sdr_weight=0.5,
+        interferers_max=3,
+        snr_db=(-7.5, 7.5),
+    )
 
 
 def pretrain(
@@ -68,7 +81,8 @@ def pretrain(
 
     Args:
         scratch: folder for the rendered events (about 0.4 MB each); what it holds already is used again.
-        parts: ``clap``, ``separator`` (on the CLAP that ``out`` holds) or ``all``.
+        parts: ``clap``, ``separator`` (on the CLAP that ``out`` holds), ``refine`` (goes on with the separator that
+            ``out`` holds, at a lower rate and with more weight on SI-SDR) or ``all``.
     """
     bank = EventBank.render(
         scratch,
@@ -82,7 +96,13 @@ def pretrain(
     if parts in ("clap", "all"):
         save_clap(train_clap(bank, config, progress), out, STORED)
     if parts in ("separator", "all"):
-        train_separator(bank, load_clap(str(out)), config, out, progress)
+        separator = Separator(config.separator)
+        clap = load_clap(str(out))
+        separator.encoder.load_state_dict(clap.audio.state_dict())
+        train_separator(separator, clap, bank, config.train, seed=config.seed, out=out, progress=progress)
+    if parts in ("refine", "all"):
+        separator, clap = load_separator(str(out)), load_clap(str(out))
+        train_separator(separator, clap, bank, config.refine, seed=config.seed + 10, out=out, progress=progress)
 
 
 def train_clap(bank: EventBank, config: PretrainConfig, progress: Progress) -> TinyClap:
@@ -136,21 +156,25 @@ def _clap_batch(
 
 
 def train_separator(
-    bank: EventBank, clap: TinyClap, config: PretrainConfig, out: Path, progress: Progress
-) -> Separator:
-    """Mix-and-separate from the CLAP's encoder, which is trained too here; the best validation so far is on disk."""
-    separator = Separator(config.separator)
-    separator.encoder.load_state_dict(clap.audio.state_dict())
+    separator: Separator,
+    clap: TinyClap,
+    bank: EventBank,
+    train: TrainConfig,
+    *,
+    seed: int,
+    out: Path,
+    progress: Progress,
+) -> None:
+    """Mix-and-separate in place, the encoder included; ``out`` always holds the best validation so far."""
     encoder = TinyClapEncoder(clap)
-    train = config.train
-    rng = np.random.default_rng(config.seed + 1)
+    rng = np.random.default_rng(seed + 1)
 
     def batches_of(sampler: Sampler, size: int) -> Callable[[], Batch]:
         return lambda: collate([_rephrased(sample, rng) for sample in islice(sampler, size)], encoder)
 
     length = separator.window_length
-    make_training = batches_of(Sampler([bank], None, train, length=length, seed=config.seed + 2), train.batch_size)
-    make_validation = batches_of(Sampler([bank], None, train, length=length, seed=config.seed + 3), 8)
+    make_training = batches_of(Sampler([bank], None, train, length=length, seed=seed + 2), train.batch_size)
+    make_validation = batches_of(Sampler([bank], None, train, length=length, seed=seed + 3), 8)
     validation = [make_validation() for _ in range(train.validation_mixtures // 8)]
     best = -np.inf
     smoothed = 0.0
@@ -170,7 +194,6 @@ def train_separator(
                 save_separator(separator, out, STORED)
 
         fit(separator, _ahead(make_training), validation, train, on_step=on_step, on_validation=on_validation)
-    return separator.eval()
 
 
 def _rephrased(sample: Sample, rng: np.random.Generator) -> Sample:

@@ -15,7 +15,7 @@ def config():
     train = config.train.model_copy(
         update={"steps": 2, "batch_size": 2, "validate_every": 1, "validation_mixtures": 8, "bf16": False}
     )
-    return config.model_copy(update={"train": train})
+    return config.model_copy(update={"train": train, "refine": train})
 
 
 @pytest.fixture(scope="module")
