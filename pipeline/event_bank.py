@@ -9,6 +9,7 @@ Example::
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ class EventBank:
         folder.mkdir(parents=True, exist_ok=True)
         missing = [label for label in EVENTS if not _path(folder, label).exists()]
         with (
-            ProcessPoolExecutor(os.cpu_count()) as pool,
+            ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool,  # torch has threads here
             progress.task("render events", len(missing)) as task,
         ):
             jobs = [
