@@ -35,6 +35,20 @@ from pipeline.train import fit
 STORED = torch.float16  # halves what the package carries; loading gives float32
 
 
+MIX_AND_SEPARATE = TrainConfig(
+    steps=2_400,
+    batch_size=8,
+    learning_rate=1e-3,
+    learning_rate_min=1e-5,
+    schedule="cosine",
+    validate_every=200,
+    validation_mixtures=48,
+    bf16=True,
+    interferers_max=3,
+    snr_db=(-7.5, 7.5),
+)
+
+
 class PretrainConfig(Section):
     """Everything that makes the embedded weights, in the order of its use."""
 
@@ -47,30 +61,15 @@ class PretrainConfig(Section):
     clap_learning_rate: float = 1e-3
     clap_other_labels: int = Field(64, description="Labels without built-in events, drawn per step as wrong answers.")
     separator: SeparatorConfig = SeparatorConfig()
-    train: TrainConfig = TrainConfig(
-        steps=2_400,
-        batch_size=8,
-        learning_rate=1e-3,
-        learning_rate_min=1e-5,
-        schedule="cosine",
-        validate_every=200,
-        validation_mixtures=48,
-        bf16=True,
-        interferers_max=3,
-        snr_db=(-7.5, 7.5),
-    )
-    refine: TrainConfig = TrainConfig(
-        steps=900,
-        batch_size=8,
-        learning_rate=4e-4,
-        learning_rate_min=1e-6,
-        schedule="cosine",
-        validate_every=100,
-        validation_mixtures=48,
-        bf16=True,
-        sdr_weight=0.5,
-        interferers_max=3,
-        snr_db=(-7.5, 7.5),
+    train: TrainConfig = MIX_AND_SEPARATE
+    refine: TrainConfig = MIX_AND_SEPARATE.model_copy(
+        update={
+            "steps": 900,
+            "learning_rate": 4e-4,
+            "learning_rate_min": 1e-6,
+            "validate_every": 100,
+            "sdr_weight": 0.5,
+        }
     )
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_shards_and_manifests_open_with_plain_tools(finished):
         with tarfile.open(shard) as tar:
             names = tar.getnames()
         keys = [name.partition(".")[0] for name in names]
-        assert len(set(keys)) == sum(a != b for a, b in zip(keys, ["", *keys], strict=False)), "keys are contiguous"
+        assert len(set(keys)) == 1 + sum(a != b for a, b in pairwise(keys)), "keys are contiguous"
         samples = list(webdataset.WebDataset(str(shard), shardshuffle=False))
         assert {sample["__key__"] for sample in samples} == set(keys)
     for part in (finished / "workspace").glob("rounds/*/tracks/*.parquet"):

@@ -77,7 +77,7 @@ def test_the_same_tracks_give_the_same_bytes_at_any_time():
 def test_what_is_read_is_what_was_written():
     samples = list(iter_shard(io.BytesIO(a_shard())))
     assert [sample.meta.clip_id for sample in samples] == ["aa", "bb"]
-    for sample, item in zip(samples, ITEMS, strict=False):
+    for sample, item in zip(samples, ITEMS[: len(samples)], strict=True):
         for index, waveform in enumerate(item.waveforms):
             np.testing.assert_allclose(sample.tracks[index], waveform, atol=2**-15)
         assert sample.meta.samples == 400
