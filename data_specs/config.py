@@ -178,6 +178,8 @@ class TrainConfig(Section):
     interferers_max: int = Field(2, ge=1)
     queries_per_mixture: int = Field(2, ge=1, description="Estimates asked of every mixture; it is encoded once.")
     snr_db: tuple[float, float] = (-5.0, 5.0)
+    speed_range: tuple[float, float] = Field((1.0, 1.0), description="Random speed of clean tracks, pitch included.")
+    eq_db: float = Field(0.0, ge=0, description="Random equaliser on clean tracks: up to this gain either way.")
 
 
 class EvaluateConfig(Section):

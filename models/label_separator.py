@@ -10,6 +10,7 @@ Example::
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,13 @@ from models.query_encoders import QueryEncoder, load_query_encoder
 from models.separator import Separator
 
 Negatives = Sequence[Sequence[str]]
+
+
+class Query(NamedTuple):
+    """What one estimate is asked for, in words: a positive text or none, and the texts of the negative query."""
+
+    positive: str | None
+    negatives: tuple[str, ...] = ()
 
 
 def query(encoder: QueryEncoder, positive: str | None, negatives: Sequence[str]) -> Tensor:
@@ -70,7 +78,6 @@ class LabelSeparator:
         """
         return self.separate_batch(mixture.unsqueeze(0), [labels], negatives=[negatives] if negatives else None)[0]
 
-    @torch.inference_mode()
     def separate_batch(
         self,
         mixtures: Tensor,
@@ -83,10 +90,24 @@ class LabelSeparator:
             raise ValueError("every mixture needs at least one label to separate")
         if negatives is None:
             negatives = [others(one) for one in labels]
-        most = max(len(one) for one in labels)
-        queries = torch.zeros(len(labels), most, 2 * self.encoder.dim)
-        for row, (positive, negative) in enumerate(zip(labels, negatives, strict=True)):
-            for column, (own, rest) in enumerate(zip(positive, negative, strict=True)):
-                queries[row, column] = query(self.encoder, own, rest)
-        tracks = self.separator(mixtures, queries)  # (B, most, T)
-        return [track[: len(one)] for track, one in zip(tracks, labels, strict=True)]
+        return self.answer(
+            mixtures,
+            [
+                [Query(own, tuple(rest)) for own, rest in zip(positive, negative, strict=True)]
+                for positive, negative in zip(labels, negatives, strict=True)
+            ],
+        )
+
+    @torch.inference_mode()
+    def answer(self, mixtures: Tensor, queries: Sequence[Sequence[Query]]) -> list[Tensor]:
+        """Mixtures (B, T) with Q queries each to a list of B tensors (Q, T); the encoder runs once per mixture.
+
+        A query may lack its positive text: what none of its negatives explains is the answer.
+        """
+        most = max(len(one) for one in queries)
+        embedded = torch.zeros(len(queries), most, 2 * self.encoder.dim)
+        for row, asked in enumerate(queries):
+            for column, one in enumerate(asked):
+                embedded[row, column] = query(self.encoder, one.positive, one.negatives)
+        tracks = self.separator(mixtures, embedded)  # (B, most, T)
+        return [track[: len(one)] for track, one in zip(tracks, queries, strict=True)]

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from data_specs.config import TrainConfig
 from data_specs.labels import label_table
-from models.label_separator import query
+from models.label_separator import Query, query
 from models.query_encoders import QueryEncoder
+from pipeline.augment import augment
 
 SILENT_RMS = 1e-5
 
@@ -44,14 +45,6 @@ class NaturalPool(Protocol):
 
     def draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """A random crop of a random clip, and its tracks by label."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """What one estimate of a sample is asked for, in words."""
-
-    positive: str | None
-    negatives: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -122,7 +115,8 @@ class Sampler:
         count = 1 + int(self.rng.integers(1, self.config.interferers_max + 1))
         tracks: dict[str, np.ndarray] = {}
         for label in self._unrelated(count):
-            track = self._pool_of(label).draw(label, self.rng, self.length)
+            track = augment(self._pool_of(label).draw(label, self.rng, self.length), self.rng, self.config)
+            track = crop(track, self.rng, self.length)
             level = np.sqrt(np.mean(track**2))
             if level > SILENT_RMS:
                 gain_db = self.rng.uniform(*self.config.snr_db)

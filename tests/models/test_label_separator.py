@@ -5,7 +5,7 @@ import torch
 
 from data_specs.config import ModelConfig, SeparatorConfig
 from models.checkpoints import checkpoint_hash
-from models.label_separator import LabelSeparator, others, query
+from models.label_separator import LabelSeparator, Query, others, query
 from models.separator import Separator
 
 
@@ -51,6 +51,13 @@ def test_negatives_can_be_given_or_left_out(separator):
     default = separator.separate(mixture, ["a", "b"])
     torch.testing.assert_close(separator.separate(mixture, ["a", "b"], negatives=[["b"], ["a"]]), default)
     assert (separator.separate(mixture, ["a", "b"], negatives=[[], []]) - default).abs().max() > 0
+
+
+def test_a_query_may_lack_its_positive_text(separator):
+    mixture = torch.randn(1, 40_000)
+    both, background = separator.answer(mixture, [[Query("a", ("b",)), Query(None, ("a", "b"))]])[0]
+    torch.testing.assert_close(both, separator.separate(mixture[0], ["a", "b"])[0], atol=1e-4, rtol=1e-3)
+    assert (both - background).abs().max() > 0
 
 
 @pytest.mark.parametrize("labels", [[], [[]]])
