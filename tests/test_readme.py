@@ -25,13 +25,13 @@ def test_every_command_of_the_documents_exists():
     from flows.cli import app
 
     known = {command.callback.__name__ for command in app.registered_commands if command.callback} | {"shards"}
-    for document in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for document in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         used = re.findall(r"data-engine ([a-z]+)\b", "\n".join(code_lines(document.read_text("utf-8"))))
         assert set(used) <= known, document.name
 
 
 def test_links_of_the_documents_lead_to_files():
-    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
             assert "://" in target or (document.parent / target).exists(), f"{document.name}: {target}"
 
