@@ -17,15 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from data_specs.errors import UserError
-
-
-class Section(BaseModel):
-    """Base of all configuration sections: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from data_specs.section import Section
 
 
 class AudioConfig(Section):
