@@ -22,7 +22,7 @@ from prefect.tasks import Task
 from data_specs.config import Config, load_config
 from data_specs.errors import UserError
 from flows.console import LineProgress
-from flows.plan import overrides_of, rounds_to_run
+from flows.status import overrides_of, rounds_to_run
 from pipeline.progress import Progress
 from pipeline.round import STAGES, open_workspace, run_stage
 from pipeline.workspace import Workspace

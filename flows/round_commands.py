@@ -58,7 +58,7 @@ def run(
 
 
 def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) -> None:
-    from flows.plan import absolute, absolute_config, overrides_of, rounds_to_run, summary
+    from flows.status import absolute, absolute_config, overrides_of, rounds_to_run, summary
     from flows.tables import print_summary
     from pipeline.workspace import Workspace
 
@@ -95,8 +95,8 @@ def serve(
     workspace: WorkspaceUri = "./workspace",
 ) -> None:
     """Register the Prefect deployment `nightly` and serve it until interrupted."""
-    from flows.plan import absolute, absolute_config, overrides_of
     from flows.prefect_settings import configure_prefect
+    from flows.status import absolute, absolute_config, overrides_of
 
     config = absolute_config(config)
     clips = absolute(clips) if clips else None
@@ -109,7 +109,7 @@ def serve(
 
 def status(workspace: WorkspaceArgument, as_json: AsJson = False) -> None:
     """Rounds, counts, and what a resume would do."""
-    from flows.plan import summary
+    from flows.status import summary
     from flows.tables import print_summary
     from pipeline.workspace import Workspace
 

@@ -5,7 +5,7 @@ import pytest
 from data_specs.config import load_config
 from data_specs.errors import UserError
 from flows.console import LineProgress
-from flows.plan import summary
+from flows.status import summary
 from pipeline.round import STAGES, open_workspace
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace

@@ -3,7 +3,7 @@
 import pytest
 
 from data_specs.config import Config, load_config
-from flows.plan import absolute_config, overrides_of, rounds_to_run, summary
+from flows.status import absolute_config, overrides_of, rounds_to_run, summary
 from pipeline.ledger import STAGES, RoundState
 from pipeline.workspace import Workspace
 
