@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from data_specs.errors import UserError
 from data_specs.section import Section
@@ -89,7 +89,10 @@ class HTSATConfig(Section):
 
 
 class SeparatorConfig(Section):
-    """ClearSep separator (A.1 of the paper): encoder with LoRA, FiLM decoder, mask net on the linear spectrogram."""
+    """ClearSep separator (A.1 of the paper): encoder with LoRA, FiLM decoder, mask net on the linear spectrogram.
+
+    The defaults are the embedded size; the paper's is in the preset ``full``.
+    """
 
     encoder: HTSATConfig = HTSATConfig()
     lora_rank: int = Field(8, ge=0, description="0 leaves the encoder frozen without adapters.")
@@ -105,8 +108,29 @@ class SeparatorConfig(Section):
     sample_rate_hz: int = 32_000
     n_fft: int = 1024
     hop_length: int = 512
-    magnitude_compression: Literal["linear", "log"] = "log"
-    normalise_level: bool = Field(True, description="Bring every mixture to unit RMS first, and back afterwards.")
+    window_s: float | None = Field(None, description="Longer input is separated in windows; None: the encoder's.")
+    overlap_s: float = Field(
+        0.5, gt=0, description="Windows are cross-faded over this, in the middle of their overlap."
+    )
+    magnitude_compression: Literal["linear", "log"] = Field("log", description="'linear' is the published form.")
+    normalise_level: bool = Field(
+        True, description="Bring every mixture to unit RMS first, and back afterwards; off at full size."
+    )
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> "SeparatorConfig":
+        if self.window_s is not None and not 0 < self.window_s <= self.encoder.window_s:
+            raise ValueError(f"window_s goes up to the encoder's {self.encoder.window_s:g} s")
+        if 4 * self.overlap_s * self.sample_rate_hz > self.window_length:
+            raise ValueError(
+                f"overlap_s goes up to a quarter of window_s, {self.window_s or self.encoder.window_s:g} s"
+            )
+        return self
+
+    @property
+    def window_length(self) -> int:
+        """Samples of one window, the most that goes through the network at once."""
+        return round((self.window_s or self.encoder.window_s) * self.sample_rate_hz)
 
 
 class TextEncoderConfig(Section):
@@ -128,9 +152,16 @@ class ClapConfig(Section):
 
 
 class ModelConfig(Section):
-    """Which weights a workspace starts from; ``embedded`` is what the package ships."""
+    """Which weights a workspace starts from; ``embedded`` is what the package ships.
 
-    checkpoint: str = Field("embedded", description="Folder with separator.safetensors and config.json, or 'embedded'.")
+    ``checkpoint`` is ``embedded``, a folder with ``separator.safetensors`` and ``config.json``, the file of a published
+    CLAPSep checkpoint, or ``untrained``: the encoder of the LAION-CLAP checkpoint ``clap`` with a new decoder.
+    """
+
+    checkpoint: str = Field("embedded", description="The separator: a folder, a CLAPSep file, 'embedded', 'untrained'.")
+    architecture: SeparatorConfig = Field(
+        SeparatorConfig(), description="Size of a CLAPSep or untrained separator; a folder says its own."
+    )
     clap: str = Field("embedded", description="Folder with clap.safetensors and clap.json, or 'embedded'.")
 
 

@@ -1,7 +1,8 @@
-"""Checkpoints: safetensors beside the configuration that built the model. Nothing is ever unpickled.
+"""Checkpoints: safetensors beside the configuration that built the model. No code in a checkpoint is ever run.
 
 A separator checkpoint is a folder with ``separator.safetensors`` and ``config.json``; a CLAP one holds
-``clap.safetensors`` and ``clap.json``. The name ``embedded`` stands for the folder that the package ships.
+``clap.safetensors`` and ``clap.json``. The name ``embedded`` stands for the folder that the package ships. Files that
+others published are read by ``models.published``.
 
 Example::
 
@@ -17,14 +18,17 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
-from data_specs.config import ClapConfig, Section, SeparatorConfig
+from data_specs.config import ClapConfig, ModelConfig, Section, SeparatorConfig
 from data_specs.errors import UserError
+from models import published
 from models.clap import TinyClap
 from models.separator import Separator
+from models.weight_files import mismatch
 
 EMBEDDED = "embedded"
+UNTRAINED = "untrained"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 SEPARATOR_FILES = ("separator.safetensors", "config.json")
 CLAP_FILES = ("clap.safetensors", "clap.json")
@@ -52,6 +56,27 @@ def load_separator(name_or_folder: str) -> Separator:
     separator = Separator(_load_config(SeparatorConfig, folder / SEPARATOR_FILES[1]))
     _load_weights(separator, folder / SEPARATOR_FILES[0])
     return separator.eval()
+
+
+def starting_separator(config: ModelConfig, *, seed: int = 0) -> Separator:
+    """The separator that ``config.checkpoint`` names, in evaluation mode; ``seed`` draws what is untrained.
+
+    Raises:
+        UserError: the checkpoint, or the one that ``config.clap`` names where it is needed, cannot be used.
+    """
+    clap = None if config.clap == EMBEDDED else Path(config.clap)
+    if config.checkpoint == UNTRAINED:
+        if clap is None:
+            raise UserError(f"model.checkpoint {UNTRAINED!r} needs a LAION-CLAP checkpoint as model.clap")
+        return published.untrained(clap, config.architecture, seed=seed)
+    if is_published(config):
+        return published.clapsep(Path(config.checkpoint), config.architecture, clap)
+    return load_separator(config.checkpoint)
+
+
+def is_published(config: ModelConfig) -> bool:
+    """Whether ``config.checkpoint`` is not one of ours yet: a file that others published, or ``untrained``."""
+    return config.checkpoint == UNTRAINED or Path(config.checkpoint).is_file()
 
 
 def save_clap(clap: TinyClap, folder: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -111,17 +136,7 @@ def _load_weights(model: nn.Module, path: Path) -> None:
         weights = load_file(_existing(path))
     except SafetensorError as error:
         raise UserError(f"{path} is not a whole safetensors file: {error}") from None
-    _check_shapes(model.state_dict(), weights, path)
+    problem = mismatch(model.state_dict(), weights)
+    if problem:
+        raise UserError(f"{path} does not fit its configuration: {problem}")
     model.load_state_dict(weights)
-
-
-def _check_shapes(expected: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> None:
-    """Name the first key that is missing, left over, or of another shape."""
-    for name in [*expected, *found]:
-        if name not in found:
-            raise UserError(f"{path} does not fit its configuration: {name} is missing")
-        if name not in expected:
-            raise UserError(f"{path} does not fit its configuration: {name} is left over")
-        if expected[name].shape != found[name].shape:
-            want, have = tuple(expected[name].shape), tuple(found[name].shape)
-            raise UserError(f"{path} does not fit its configuration: {name} should be {want}, found {have}")

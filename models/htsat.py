@@ -71,11 +71,7 @@ class HTSAT(nn.Module):
         super().__init__()
         self.config = config
         self.folds = config.spec_size // config.mel_bins
-        self.resample = (
-            torchaudio.transforms.Resample(input_rate_hz, config.sample_rate_hz)
-            if input_rate_hz != config.sample_rate_hz
-            else nn.Identity()
-        )
+        self.resample = resampler(input_rate_hz, config.sample_rate_hz)
         self.logmel = LogMel(
             sample_rate_hz=config.sample_rate_hz,
             n_fft=config.n_fft,
@@ -119,6 +115,15 @@ class HTSAT(nn.Module):
     def pool(self, features: list[Tensor]) -> Tensor:
         """One embedding per window: the mean of the last stage's normalised tokens, (B, channels)."""
         return self.norm(features[-1]).mean(dim=1)
+
+
+def resampler(from_hz: int, to_hz: int) -> nn.Module:
+    """Waveforms at one rate to another; its kernel follows from the rates and stays out of checkpoints."""
+    if from_hz == to_hz:
+        return nn.Identity()
+    resample = torchaudio.transforms.Resample(from_hz, to_hz)
+    resample.register_buffer("kernel", resample.kernel, persistent=False)
+    return resample
 
 
 def init_weights(module: nn.Module) -> None:

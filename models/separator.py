@@ -1,7 +1,7 @@
 """The ClearSep separator: HTSAT encoder, FiLM decoder, mask net; mask on the magnitude, phase of the mixture.
 
 ``encode`` runs once per mixture, ``separate`` then serves all of its queries in one batch. A query is a positive and a
-negative embedding side by side; either may be zeros. Input of any length goes through windows with overlap-add.
+negative embedding side by side; either may be zeros. ``forward`` takes input of any length (``models.windows``).
 
 Shapes: B batch, T samples, Q queries, D size of one query embedding, N frames, F linear bins.
 Source: section 3.2 and A.1 of the ClearSep paper.
@@ -24,16 +24,16 @@ from models.decoder import Decoder
 from models.htsat import HTSAT
 from models.mask_net import MaskNet
 from models.spectral import STFT, mel_interpolation
+from models.windows import in_windows
 
 
 @dataclass
 class MixtureFeatures:
-    """What ``separate`` needs to know of a mixture: encoder features of its windows, spectrum, level, length."""
+    """What ``separate`` needs to know of a mixture: encoder features, spectrum, level, length."""
 
-    encoded: list[Tensor]  # [(B * W, L, C), ...] with W windows per mixture
-    spectrum: Tensor  # (B * W, N, F) complex, of the levelled windows
+    encoded: list[Tensor]  # [(B, L, C), ...]
+    spectrum: Tensor  # (B, N, F) complex, of the levelled mixture
     level: Tensor  # (B, 1), what the mixture was divided by
-    windows: int
     length: int
 
 
@@ -57,7 +57,7 @@ class Separator(nn.Module):
             compression=config.magnitude_compression,
             mel_to_bins=_mel_to_bins(config) if config.mask_guess else None,
         )
-        self.window_length = round(config.encoder.window_s * config.sample_rate_hz)
+        self.window_length = config.window_length
 
     def train(self, mode: bool = True) -> "Separator":
         """Training mode; with a frozen encoder (``models.lora``) all normalisation statistics stay as they are."""
@@ -68,32 +68,28 @@ class Separator(nn.Module):
         return self
 
     def encode(self, mixture: Tensor) -> MixtureFeatures:
-        """Mixture (B, T) to features, in windows of ``window_length`` samples that overlap by half.
+        """Features of a mixture (B, T) of at most ``window_length`` samples.
 
         Raises:
-            ValueError: when the mixture is not (B, T) or has no samples.
+            ValueError: when the mixture is not (B, T), has no samples, or too many.
         """
-        if mixture.ndim != 2 or mixture.shape[1] == 0:
-            raise ValueError(f"a mixture batch has shape (B, T) with T > 0, got {tuple(mixture.shape)}")
+        if mixture.ndim != 2 or not 0 < mixture.shape[1] <= self.window_length:
+            raise ValueError(
+                f"a mixture batch has shape (B, T) with 0 < T <= {self.window_length}, got {tuple(mixture.shape)}"
+            )
         level = torch.ones_like(mixture[:, :1])
         if self.config.normalise_level:
             level = mixture.square().mean(dim=1, keepdim=True).sqrt().clamp(min=self.level_floor)
-        windows = _split(mixture / level, self.window_length)  # (B, W, window_length)
-        flat = windows.flatten(0, 1)
+        shortest = 2 * self.config.n_fft  # what reflection padding needs, at either sample rate
+        levelled = F.pad(mixture / level, (0, max(0, shortest - mixture.shape[1])))
         return MixtureFeatures(
-            encoded=self.encoder(flat),
-            spectrum=self.stft(flat),
-            level=level,
-            windows=windows.shape[1],
-            length=mixture.shape[1],
+            encoded=self.encoder(levelled), spectrum=self.stft(levelled), level=level, length=mixture.shape[1]
         )
 
     def masks(self, features: MixtureFeatures, queries: Tensor) -> Tensor:
-        """Masks (B * W, Q, N, F) in (0, 1) for queries (B, Q, 2 D); every window of a mixture hears its queries."""
-        per_window = queries.repeat_interleave(features.windows, dim=0)
-        target_feature = self.decoder(features.encoded, per_window)  # (B * W * Q, frames, M)
-        frames = features.spectrum.shape[1]
-        target_feature = self._at_frames(target_feature, frames)
+        """Masks (B, Q, N, F) in (0, 1) for queries (B, Q, 2 D)."""
+        target_feature = self.decoder(features.encoded, queries)  # (B * Q, frames, M)
+        target_feature = self._at_frames(target_feature, frames=features.spectrum.shape[1])
         return self.mask_net(features.spectrum.abs(), target_feature)
 
     def _at_frames(self, target_feature: Tensor, frames: int) -> Tensor:
@@ -109,13 +105,20 @@ class Separator(nn.Module):
     def separate(self, features: MixtureFeatures, queries: Tensor) -> Tensor:
         """Queries (B, Q, 2 D) to estimates (B, Q, T) (eq. 4), all queries of all mixtures in one batch."""
         masked = self.masks(features, queries) * features.spectrum.unsqueeze(1)
-        windows = self.stft.inverse(masked, length=self.window_length)  # (B * W, Q, window_length)
-        windows = windows.unflatten(0, (-1, features.windows)).transpose(1, 2)  # (B, Q, W, window_length)
-        return _overlap_add(windows, features.length) * features.level.unsqueeze(1)
+        return self.stft.inverse(masked, length=features.length) * features.level.unsqueeze(1)
 
     def forward(self, mixture: Tensor, queries: Tensor) -> Tensor:
-        """Mixture (B, T) and queries (B, Q, 2 D) to estimates (B, Q, T); what distributed training calls."""
-        return self.separate(self.encode(mixture), queries)
+        """Mixture (B, T) of any length and queries (B, Q, 2 D) to estimates (B, Q, T).
+
+        Raises:
+            ValueError: when the mixture is not (B, T) or has no samples.
+        """
+        return in_windows(
+            lambda window: self.separate(self.encode(window), queries),
+            mixture,
+            size=self.window_length,
+            overlap=round(self.config.overlap_s * self.config.sample_rate_hz),
+        )
 
 
 def _mel_to_bins(config: SeparatorConfig) -> Tensor:
@@ -127,28 +130,3 @@ def _mel_to_bins(config: SeparatorConfig) -> Tensor:
         f_min_hz=encoder.f_min_hz,
         f_max_hz=encoder.f_max_hz,
     )
-
-
-def _split(waveform: Tensor, size: int) -> Tensor:
-    """(B, T) to windows (B, W, size) at a hop of half a window, the end padded with silence."""
-    length = waveform.shape[1]
-    if length <= size:
-        return F.pad(waveform, (0, size - length)).unsqueeze(1)
-    hop = size // 2
-    count = -(-(length - size) // hop) + 1
-    return F.pad(waveform, (0, (count - 1) * hop + size - length)).unfold(1, size, hop)
-
-
-def _overlap_add(windows: Tensor, length: int) -> Tensor:
-    """The inverse of ``_split`` for (B, Q, W, size): triangular cross-fade where windows overlap."""
-    b, q, count, size = windows.shape
-    if count == 1:
-        return windows[:, :, 0, :length]
-    hop = size // 2
-    ramp = (torch.arange(size, device=windows.device) + 0.5) / hop
-    fade = torch.minimum(ramp, 2 - ramp).to(windows.dtype)
-    total = (count - 1) * hop + size
-    faded = (windows * fade).reshape(b * q, count, size).transpose(1, 2)
-    summed = F.fold(faded, (1, total), (1, size), stride=(1, hop)).view(b, q, total)
-    weight = F.fold(fade.expand(1, count, size).transpose(1, 2), (1, total), (1, size), stride=(1, hop)).view(total)
-    return (summed / weight)[..., :length]

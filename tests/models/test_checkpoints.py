@@ -60,8 +60,8 @@ def test_a_truncated_file_is_refused(folder):
         load_separator(str(folder))
 
 
-@pytest.mark.parametrize("change", ["missing", "left over", "should be"])
-def test_weights_of_another_architecture_name_the_first_difference(folder, change):
+@pytest.mark.parametrize("change", ["missing", "left over", "another size"])
+def test_weights_of_another_architecture_name_the_difference(folder, change):
     path = folder / "separator.safetensors"
     weights = load_file(path)
     name = "mask_net.rest.2.bias"
