@@ -57,11 +57,9 @@ def clapsep(path: Path, config: SeparatorConfig, clap: Path | None = None) -> Se
     Raises:
         UserError: a file cannot be read, or is of another size or architecture.
     """
-    theirs = read_weights(path)
+    theirs = read_weights(path, "a CLAPSep checkpoint")
     if not any(name.startswith("decoder_model.") for name in theirs):
-        raise UserError(
-            f"{path} is no CLAPSep checkpoint: expected weights named decoder_model.*, found {_some(theirs)}"
-        )
+        raise UserError(f"expected a CLAPSep checkpoint at {path}, with decoder_model.*, found {_some(theirs)}")
     if not _has_encoder(theirs):
         if clap is None:
             raise UserError(
@@ -92,11 +90,9 @@ def untrained(clap: Path, config: SeparatorConfig, *, seed: int) -> Separator:
 
 
 def _laion_encoder(path: Path) -> dict[str, Tensor]:
-    theirs = read_weights(path)
+    theirs = read_weights(path, "a LAION-CLAP checkpoint")
     if not _has_encoder(theirs):
-        raise UserError(
-            f"{path} is no LAION-CLAP checkpoint: expected weights named audio_branch.*, found {_some(theirs)}"
-        )
+        raise UserError(f"expected a LAION-CLAP checkpoint at {path}, with audio_branch.*, found {_some(theirs)}")
     return {name: tensor for name, tensor in theirs.items() if name.startswith(THEIR_ENCODER)}
 
 

@@ -1,84 +1,42 @@
-"""Reading weight files that others made, without running anything that is in them.
+"""Weights by name, from the files of others: read as data only, and compared with what a network expects.
 
-Two formats: safetensors, and PyTorch's own, a pickle, read by ``torch.load(weights_only=True)``, which builds tensors
-and plain containers and refuses everything else. Training frameworks wrap the weights (``state_dict``) and prefix their
-names (``module.``); both are taken off.
+Two formats: safetensors, and PyTorch's own (``models.safe_load``).
 
 Example::
 
-    weights = read_weights(Path("best_model.ckpt"))       # {"audio_branch.bn0.bias": tensor, ...}
-    problem = mismatch(model.state_dict(), weights)       # "" when names and shapes agree
+    weights = read_weights(Path("best_model.ckpt"), "a CLAPSep checkpoint")     # {"audio_branch.bn0.bias": tensor, ...}
+    problem = mismatch(model.state_dict(), weights)                             # "" when names and shapes agree
 """
 
-import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
-import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from data_specs.errors import UserError
-
-# What the optimizer and metric states of published checkpoints hold besides tensors.
-_numpy_scalar = np.float64(0).__reduce__()[0]
-_NUMPY_SCALARS: list[Any] = [
-    (_numpy_scalar, "numpy.core.multiarray.scalar"),
-    (_numpy_scalar, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")},
-]
-_LEGACY_MAGIC = (
-    b"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # how torch.save began before it wrote zip files
-)
+from models.safe_load import load_weights
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU.
+def read_weights(path: Path, what: str) -> dict[str, Tensor]:
+    """Tensors by name, on the CPU; ``what`` was expected, for the message.
 
     Raises:
-        UserError: no such file, damaged, of another format, or a pickle that holds more than weights.
+        UserError: no such file, damaged, of another format, or a pickle that holds more than data.
     """
-    if not path.is_file():
-        raise UserError(f"no checkpoint: {path} is not a file")
+    if path.is_file() and _begins_like_safetensors(path):
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise UserError(f"expected {what} at {path}, found a damaged safetensors file: {error}") from None
+    return load_weights(path, what)
+
+
+def _begins_like_safetensors(path: Path) -> bool:
+    """Eight bytes of length, then JSON."""
     with path.open("rb") as file:
-        start = file.read(len(_LEGACY_MAGIC))
-    zipped = start[:4] == b"PK\x03\x04"
-    if zipped or start == _LEGACY_MAGIC:
-        return _named_tensors(_read_pickled(path, zipped=zipped), path)
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise UserError(
-            f"{path} is no whole checkpoint: expected safetensors or what torch.save writes, found {_one_line(error)}"
-        ) from None
-
-
-def _read_pickled(path: Path, *, zipped: bool) -> Any:
-    if zipped and not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is no whole checkpoint: expected the end of a zip archive, found a truncated file")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_SCALARS):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        found = f"the code {code[1]}" if code else _one_line(error)
-        raise UserError(f"{path} is refused: expected weights, found {found}; nothing in it was run") from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {_one_line(error)}") from None
-
-
-def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{path} is no checkpoint: expected tensors by name, found {type(content).__name__}")
-    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+        return file.read(9)[8:] == b"{"
 
 
 def mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
@@ -97,7 +55,3 @@ def mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str
 
 def _listed(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

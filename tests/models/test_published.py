@@ -207,10 +207,10 @@ def test_another_size_is_refused_in_a_short_line(published):
 
 def test_another_kind_of_file_is_refused(tmp_path):
     encoder = laion_file(tmp_path / "laion.pt", laion_htsat(SMALL.encoder))
-    with pytest.raises(UserError, match=r"expected weights named decoder_model\.\*, found audio_branch"):
+    with pytest.raises(UserError, match=r"with decoder_model\.\*, found audio_branch"):
         clapsep(encoder, SMALL)
     save_file({"conv.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match=r"expected weights named audio_branch\.\*, found conv"):
+    with pytest.raises(UserError, match=r"with audio_branch\.\*, found conv"):
         untrained(tmp_path / "other.safetensors", SMALL, seed=0)
 
 
