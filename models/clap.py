@@ -57,6 +57,10 @@ class TinyClap(nn.Module):
         """Texts to unit vectors (B, D)."""
         return F.normalize(self.text(texts), dim=-1)
 
+    def embed_tokens(self, texts: list[str]) -> Tensor:
+        """Texts to one vector per word, (B, W, D), zeros after a text's end; their mean has the text's direction."""
+        return self.text.words(texts)
+
     def logits(self, audio: Tensor, text: Tensor) -> Tensor:
         """Unit vectors (..., D) and (N, D) to logits (..., N) that the text is heard in the audio."""
         return self.log_scale.exp() * audio @ text.T + self.bias

@@ -10,32 +10,17 @@ Example::
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from data_specs.config import ModelConfig
 from models.checkpoints import checkpoint_hash, load_separator
+from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder, load_query_encoder
 from models.separator import Separator
 
 Negatives = Sequence[Sequence[str]]
-
-
-class Query(NamedTuple):
-    """What one estimate is asked for, in words: a positive text or none, and the texts of the negative query."""
-
-    positive: str | None
-    negatives: tuple[str, ...] = ()
-
-
-def query(encoder: QueryEncoder, positive: str | None, negatives: Sequence[str]) -> Tensor:
-    """One query (2 D,): the positive embedding, then the mean of the negative ones; zeros where absent."""
-    nothing = torch.zeros(encoder.dim)
-    positive_half = encoder.embed_text([positive])[0] if positive is not None else nothing
-    negative_half = encoder.embed_text(list(negatives)).mean(dim=0) if negatives else nothing
-    return torch.cat([positive_half, negative_half])
 
 
 def others(labels: Sequence[str]) -> list[list[str]]:
@@ -104,10 +89,6 @@ class LabelSeparator:
 
         A query may lack its positive text: what none of its negatives explains is the answer.
         """
-        most = max(len(one) for one in queries)
-        embedded = torch.zeros(len(queries), most, 2 * self.encoder.dim)
-        for row, asked in enumerate(queries):
-            for column, one in enumerate(asked):
-                embedded[row, column] = query(self.encoder, one.positive, one.negatives)
-        tracks = self.separator(mixtures, embedded)  # (B, most, T)
+        embedded = embed_queries(self.encoder, queries, tokens=self.separator.takes_tokens)
+        tracks = self.separator(mixtures, embedded)  # (B, Q, T)
         return [track[: len(one)] for track, one in zip(tracks, queries, strict=True)]

@@ -6,7 +6,7 @@ Example::
     encoder.embed_text(["Bark", "rain on a roof"])     # (2, D)
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,6 +25,14 @@ class QueryEncoder(Protocol):
 
     def embed_audio(self, waveforms: Tensor) -> Tensor:
         """Waveforms (N, T) at 32 kHz to unit vectors (N, D)."""
+
+
+@runtime_checkable
+class TokenEncoder(Protocol):
+    """A query encoder that can also say what every token of a text means, for separators that attend to them."""
+
+    def embed_tokens(self, texts: list[str]) -> Tensor:
+        """Texts to one vector per token, (N, L, dim); rows of zeros after a text's end."""
 
 
 class TinyClapEncoder:
@@ -46,6 +54,11 @@ class TinyClapEncoder:
         if missing:
             self._texts.update(zip(missing, self.clap.embed_text(missing), strict=True))
         return torch.stack([self._texts[text] for text in texts])
+
+    @torch.inference_mode()
+    def embed_tokens(self, texts: list[str]) -> Tensor:
+        """Texts to one vector per word, (N, L, D); raises like ``embed_text``."""
+        return self.clap.embed_tokens(texts)
 
     @torch.inference_mode()
     def embed_audio(self, waveforms: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class MixtureFeatures:
 class Separator(nn.Module):
     """Query-conditioned separator; see the module's docstring."""
 
+    takes_tokens = False  # a query is one vector
     level_floor = 1e-5  # RMS below which a mixture is not amplified further
 
     def __init__(self, config: SeparatorConfig):

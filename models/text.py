@@ -52,18 +52,26 @@ class TextEncoder(nn.Module):
         self.projection = nn.Linear(config.width, embedding_dim)
 
     def forward(self, texts: list[str]) -> Tensor:
-        """Texts to (B, embedding_dim).
+        """Texts to (B, embedding_dim), the mean over their words.
 
         Raises:
             ValueError: when a text holds no word.
         """
+        words, padding = self._words(texts)
+        return words.sum(dim=1) / (~padding).sum(dim=1, keepdim=True)
+
+    def words(self, texts: list[str]) -> Tensor:
+        """Texts to one embedding per word, (B, W, embedding_dim), zeros after a text's end; raises like ``forward``."""
+        return self._words(texts)[0]
+
+    def _words(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Words as embeddings, and which of them (B, W) are padding."""
         ids = self._tokenize(texts)  # (B, W, G)
         present = ids > 0
         words = self.ngrams(ids).sum(dim=2) / present.sum(dim=2, keepdim=True).clamp(min=1)  # (B, W, C)
         padding = ~present.any(dim=2)  # (B, W)
         mixed = self.transformer(words, src_key_padding_mask=padding)
-        mixed = mixed.masked_fill(padding.unsqueeze(-1), 0).sum(dim=1) / (~padding).sum(dim=1, keepdim=True)
-        return self.projection(mixed)
+        return self.projection(mixed).masked_fill(padding.unsqueeze(-1), 0), padding
 
     def _tokenize(self, texts: list[str]) -> Tensor:
         ids = torch.zeros(len(texts), self.config.words_max, NGRAMS_MAX, dtype=torch.long)

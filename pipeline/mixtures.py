@@ -22,7 +22,7 @@ from torch import Tensor
 
 from data_specs.config import TrainConfig
 from data_specs.labels import label_table
-from models.label_separator import Query, query
+from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder
 from pipeline.augment import augment
 
@@ -170,13 +170,12 @@ class Sampler:
         return Query(label, negatives)
 
 
-def collate(samples: Sequence[Sample], encoder: QueryEncoder) -> Batch:
-    """Stack samples; texts become embeddings here."""
-    queries = [torch.stack([query(encoder, one.positive, one.negatives) for one in s.queries]) for s in samples]
+def collate(samples: Sequence[Sample], encoder: QueryEncoder, *, tokens: bool = False) -> Batch:
+    """Stack samples; texts become embeddings here, or sequences of them with ``tokens``."""
     return Batch(
         mixtures=torch.from_numpy(np.stack([sample.mixture for sample in samples])),
         targets=torch.from_numpy(np.stack([sample.targets for sample in samples])),
-        queries=torch.stack(queries),
+        queries=embed_queries(encoder, [sample.queries for sample in samples], tokens=tokens),
     )
 
 

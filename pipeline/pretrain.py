@@ -25,7 +25,7 @@ from data_specs.labels import label_table
 from data_specs.soundscapes.captions import caption
 from models.checkpoints import load_clap, load_separator, save_clap, save_separator
 from models.clap import TinyClap
-from models.label_separator import Query
+from models.queries import Query
 from models.query_encoders import TinyClapEncoder
 from models.separator import Separator
 from pipeline.event_bank import EventBank

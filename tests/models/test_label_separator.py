@@ -5,7 +5,8 @@ import torch
 
 from data_specs.config import ModelConfig, SeparatorConfig
 from models.checkpoints import checkpoint_hash
-from models.label_separator import LabelSeparator, Query, others, query
+from models.label_separator import LabelSeparator, others
+from models.queries import Query, query
 from models.separator import Separator
 
 
