@@ -263,7 +263,7 @@ def preset_names() -> list[str]:
 def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> Config:
     """Read a preset or a YAML file, apply ``overrides`` (nested dict) on top, and validate.
 
-    Relative paths inside ``corpus`` and ``single_source`` start from the YAML file's folder.
+    Relative paths inside ``corpus``, ``single_source`` and ``model`` start from the YAML file's folder.
 
     Raises:
         UserError: no such file or preset, not YAML, unknown key, or a value that does not fit.
@@ -306,6 +306,10 @@ def _anchor_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
             value = (content.get(section) or {}).get(key) if isinstance(content.get(section), dict) else None
             if isinstance(value, str) and value and "://" not in value and not Path(value).is_absolute():
                 content[section][key] = str(folder / value)
+    model = content.get("model")
+    if isinstance(model, dict):  # names of weights stay names
+        files = {key: folder / value for key, value in model.items() if isinstance(value, str)}
+        content["model"] = model | {key: str(path) for key, path in files.items() if path.exists()}
     return content
 
 

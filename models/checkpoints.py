@@ -1,8 +1,8 @@
 """Checkpoints: safetensors beside the configuration that built the model. No code in a checkpoint is ever run.
 
 A separator checkpoint is a folder with ``separator.safetensors`` and ``config.json``; a CLAP one holds
-``clap.safetensors`` and ``clap.json``. The name ``embedded`` stands for the folder that the package ships. Files that
-others published are read by ``models.published``.
+``clap.safetensors`` and ``clap.json``. The name ``embedded`` stands for the folder that the package ships. What others
+published becomes such a checkpoint by ``models.starting_point``.
 
 Example::
 
@@ -20,15 +20,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from data_specs.config import ClapConfig, ModelConfig, Section, SeparatorConfig
+from data_specs.config import ClapConfig, SeparatorConfig
 from data_specs.errors import UserError
-from models import published
+from data_specs.section import Section
 from models.clap import TinyClap
 from models.separator import Separator
 from models.weight_files import mismatch
 
 EMBEDDED = "embedded"
-UNTRAINED = "untrained"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 SEPARATOR_FILES = ("separator.safetensors", "config.json")
 CLAP_FILES = ("clap.safetensors", "clap.json")
@@ -56,27 +55,6 @@ def load_separator(name_or_folder: str) -> Separator:
     separator = Separator(_load_config(SeparatorConfig, folder / SEPARATOR_FILES[1]))
     _load_weights(separator, folder / SEPARATOR_FILES[0])
     return separator.eval()
-
-
-def starting_separator(config: ModelConfig, *, seed: int = 0) -> Separator:
-    """The separator that ``config.checkpoint`` names, in evaluation mode; ``seed`` draws what is untrained.
-
-    Raises:
-        UserError: the checkpoint, or the one that ``config.clap`` names where it is needed, cannot be used.
-    """
-    clap = None if config.clap == EMBEDDED else Path(config.clap)
-    if config.checkpoint == UNTRAINED:
-        if clap is None:
-            raise UserError(f"model.checkpoint {UNTRAINED!r} needs a LAION-CLAP checkpoint as model.clap")
-        return published.untrained(clap, config.architecture, seed=seed)
-    if is_published(config):
-        return published.clapsep(Path(config.checkpoint), config.architecture, clap)
-    return load_separator(config.checkpoint)
-
-
-def is_published(config: ModelConfig) -> bool:
-    """Whether ``config.checkpoint`` is not one of ours yet: a file that others published, or ``untrained``."""
-    return config.checkpoint == UNTRAINED or Path(config.checkpoint).is_file()
 
 
 def save_clap(clap: TinyClap, folder: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -119,7 +97,7 @@ def _save(model: nn.Module, config: Section, folder: Path, names: tuple[str, str
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise UserError(f"no checkpoint: {path} is missing; give a folder that holds it, or 'embedded'")
+        raise UserError(f"no checkpoint: {path} is missing; give a folder that holds it, or {EMBEDDED!r}")
     return path
 
 

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from data_specs.config import ModelConfig
-from models.checkpoints import checkpoint_hash, load_separator
+from data_specs.errors import UserError
 from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder, load_query_encoder
 from models.separator import Separator
+from models.starting_point import starting_hash, starting_separator
 
 Negatives = Sequence[Sequence[str]]
 
@@ -41,11 +42,16 @@ class LabelSeparator:
         """From ``config.checkpoint`` and ``config.clap``.
 
         Raises:
-            UserError: when a checkpoint is missing or damaged.
+            UserError: a checkpoint cannot be used, or the two do not fit each other.
         """
-        return cls(
-            load_separator(config.checkpoint), load_query_encoder(config.clap), checkpoint_hash(config.checkpoint)
-        )
+        separator, encoder = starting_separator(config), load_query_encoder(config.clap)
+        expected = separator.config.query_dim
+        if encoder.dim != expected:
+            raise UserError(
+                f"the separator {config.checkpoint} expects queries of size {expected}, found {encoder.dim} from the "
+                f"query encoder {config.clap}: give the one that it was trained with as model.clap"
+            )
+        return cls(separator, encoder, starting_hash(config))
 
     @property
     def sample_rate_hz(self) -> int:

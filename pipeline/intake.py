@@ -20,6 +20,7 @@ from data_specs.labels import UnknownLabelError, label_table
 from data_specs.records import Clip, CorpusEntry, StageCounts, seed_of
 from pipeline.ingest import ingest
 from pipeline.progress import Progress
+from pipeline.start import make_start
 from pipeline.workspace import BUILTIN_FOLDER, HELD_OUT, ClipSet, Workspace
 
 CLIP_SETS: tuple[ClipSet, ...] = ("natural", "single_source")
@@ -31,13 +32,15 @@ def take_in(uri: str, config: Config, progress: Progress) -> Workspace:
     """Open the workspace at ``uri`` and ingest what it does not have yet; a second call finds the work done.
 
     Raises:
-        UserError: a corpus cannot be used, or the workspace not be opened; nothing was ingested.
+        UserError: a corpus or the starting checkpoint cannot be used, or the workspace not be opened; nothing was
+            ingested.
     """
     found = Workspace(uri)
     missing = [clip_set for clip_set in CLIP_SETS if not found.has_clips(clip_set)]
     for clip_set in missing:
         check_corpus(clip_set, _corpus(clip_set, config))
     workspace = Workspace.open(uri, config)
+    make_start(workspace, config, progress)
     for clip_set in missing:
         entries = _entries(workspace, clip_set, config, progress)
         clips = ingest(entries, config, progress, what=f"{clip_set.replace('_', '-')} clips")

@@ -4,6 +4,7 @@ Every stage reads its inputs from here and writes its results here, so that any 
 address can go on with a round. Layout::
 
     workspace.json                       digest and content of the configuration
+    start/                               the first separator, when it was made from the files of others
     builtin/                             audio of built-in corpora, when the configuration asks for them
     clips/natural.parquet                every ingested clip of the corpus, dropped and failed ones too
     clips/single_source.parquet          the same for the single-source corpus
@@ -46,6 +47,9 @@ HELD_OUT = "held_out"
 
 BUILTIN_FOLDER = "builtin"
 """Folder for the audio of built-in corpora."""
+
+START_ORIGIN = "origin.json"
+"""What the separator in ``start/`` was made from; the last of its files to be written."""
 
 _CONFIG_FILE = "workspace.json"
 
@@ -235,26 +239,24 @@ class Workspace:
 
         Returns:
             A local folder, or the name ``embedded``. A bucket's checkpoint is copied to this machine first.
+            What was made for this workspace (``pipeline.start``) goes before what the configuration names.
         """
         for number in reversed(self.round_numbers()):
             if (before_round is None or number < before_round) and self.round_state(number).promoted:
                 return str(self.local_folder(number, "checkpoint"))
-        return self.config.model.checkpoint
+        return str(_on_this_machine(self.start)) if self.start.is_file(START_ORIGIN) else self.config.model.checkpoint
+
+    @property
+    def start(self) -> Storage:
+        """Folder of the separator that the first round starts from, where that had to be made (``pipeline.start``)."""
+        return self.storage.child("start")
 
     def local_folder(self, round_number: int, name: str) -> Path:
         """A folder of the round, such as ``checkpoint`` or ``report``, for reading on this machine.
 
         A bucket's folder is copied to a cache in the temporary directory.
         """
-        folder = self.round_storage(round_number).child(name)
-        if folder.local_path is not None:
-            return folder.local_path
-        sizes = {file: folder.size(file) for file in folder.files()}
-        cache = Path(tempfile.gettempdir()) / "sound-data-engine" / content_id(folder.uri, *map(str, sizes.items()))
-        for file, size in sizes.items():
-            if not (cache / file).is_file() or (cache / file).stat().st_size != size:
-                folder.download(file, cache / file)
-        return cache
+        return _on_this_machine(self.round_storage(round_number).child(name))
 
     @contextmanager
     def writing_folder(self, round_number: int, name: str) -> Iterator[Path]:
@@ -296,6 +298,17 @@ def shard_name(unit_id: str) -> str:
 
 def _round(number: int) -> str:
     return f"rounds/{number:03d}"
+
+
+def _on_this_machine(folder: Storage) -> Path:
+    if folder.local_path is not None:
+        return folder.local_path
+    sizes = {file: folder.size(file) for file in folder.files()}
+    cache = Path(tempfile.gettempdir()) / "sound-data-engine" / content_id(folder.uri, *map(str, sizes.items()))
+    for file, size in sizes.items():
+        if not (cache / file).is_file() or (cache / file).stat().st_size != size:
+            folder.download(file, cache / file)
+    return cache
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
