@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import resources
 
+_LEFT_OUT = str.maketrans({"_": " ", ",": " ", "(": " ", ")": " ", ".": None, "'": None})
+
 
 class UnknownLabelError(ValueError):
     """A text that names no AudioSet class. ``suggestion`` says what may have been meant (empty if nothing is near)."""
@@ -67,7 +69,8 @@ class LabelTable:
     def resolve(self, text: str) -> str:
         """The display name for a display name or mid, whatever its case.
 
-        Underscores, commas and "and" do not count, so that FSD50K's ``Baby_cry_and_infant_cry`` is found as well.
+        Underscores, commas, brackets, dots, apostrophes and "and" do not count, so that FSD50K's
+        ``Baby_cry_and_infant_cry`` is found as well, and a name without anything that a shell has to quote.
 
         Raises:
             UnknownLabelError: no such class; the message suggests the nearest one.
@@ -142,11 +145,12 @@ def label_table() -> LabelTable:
 
 
 def _key(text: str) -> str:
-    """What is left of a name when case, underscores, commas, "and" and spacing do not count; mids keep theirs."""
+    """What is left of a name when case, punctuation, "and" and spacing do not count; mids keep theirs."""
     text = text.strip().casefold()
     if text.startswith("/"):
         return text
-    return " ".join(word for word in text.replace("_", " ").replace(",", " ").split() if word != "and")
+    words = text.translate(_LEFT_OUT).split()
+    return " ".join(word for word in words if word != "and")
 
 
 def _ancestors(nodes: list[dict]) -> dict[str, frozenset[str]]:

@@ -1,7 +1,8 @@
 """The command line ``data-engine``: every command, how errors become exit statuses, nothing else.
 
 Exit status 0 is success, 2 an error of the user (one line that says what to do), 1 a fault (one line; ``--debug`` shows
-the stack trace). Heavy packages are imported inside the commands, so that ``--help`` answers at once.
+the stack trace), 130 an interruption. Heavy packages are imported inside the commands, so that ``--help`` and
+completion answer at once.
 
 Example::
 
@@ -11,64 +12,91 @@ Example::
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Annotated
 
 import typer
 
 from data_specs.errors import UserError
-from flows import audio_commands, round_commands
+from flows import audio_commands, output, round_commands
+from flows.help import EngineCommand, EngineGroup
 
-DEBUG = "--debug"
-INTERRUPTED = 130
+NAME = "data-engine"
+FAULT, USER_ERROR, INTERRUPTED = 1, 2, 130
 
-app = typer.Typer(name="data-engine", add_completion=False, pretty_exceptions_enable=False)
-shards = typer.Typer(help="Look into the shards of a workspace.")
+GROUPS = {
+    "Rounds": (
+        round_commands.demo,
+        round_commands.run,
+        round_commands.serve,
+        round_commands.status,
+        round_commands.report,
+    ),
+    "Audio": (audio_commands.separate, audio_commands.soundscapes, audio_commands.evaluate),
+    "Installation": (round_commands.doctor, audio_commands.pretrain),
+}
+
+app = typer.Typer(name=NAME, cls=EngineGroup, pretty_exceptions_enable=False)
+shards = typer.Typer(cls=EngineGroup)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{NAME} {metadata.version('sound-data-engine')}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show the stack trace of a fault; works anywhere.")] = False,
+    quiet: output.Quiet = False,
+    as_json: output.AsJson = False,
+    debug: output.Debug = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """A self-improving data engine for sound separation: tag, separate, gate, shard, retrain, repeat."""
+    """A self-improving data engine for sound separation: tag, separate, gate, shard, retrain, repeat.
+
+    Examples:
+        data-engine demo                                    # the whole loop
+        data-engine run corpus.yaml --workspace workspace   # on your corpus
+        data-engine separate street.ogg --label Car --out tracks
+    """
+    output.mode().also(quiet=quiet, as_json=as_json, debug=debug)
 
 
-for command in (
-    round_commands.demo,
-    round_commands.run,
-    round_commands.serve,
-    round_commands.status,
-    round_commands.report,
-    audio_commands.soundscapes,
-    audio_commands.evaluate,
-    audio_commands.separate,
-    audio_commands.pretrain,
-    round_commands.doctor,
-):
-    app.command()(command)
-shards.command("verify")(round_commands.verify_shards)
-app.add_typer(shards, name="shards")
+@shards.callback()
+def shards_options() -> None:
+    """Look into the shards of a workspace."""
+
+
+for panel, commands in GROUPS.items():
+    for command in commands:
+        app.command(cls=EngineCommand, rich_help_panel=panel)(output.with_output_options(command))
+shards.command("verify", cls=EngineCommand)(output.with_output_options(round_commands.verify_shards))
+app.add_typer(shards, name="shards", rich_help_panel="Rounds")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    words = [word for word in given if word != DEBUG] or ["--help"]
+    mode = output.begin()
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        status = app(words, prog_name="data-engine", standalone_mode=False)
+        status = app(words, prog_name=NAME, standalone_mode=False)
     except UserError as error:
-        return _fail(2, str(error))
+        return _fail(USER_ERROR, str(error))
     except typer.TyperException as error:
         command = getattr(error, "ctx", None)
-        path = command.command_path if command else "data-engine"
+        path = command.command_path if command else NAME
         return _fail(error.exit_code, f"{error.format_message()} (see {path} --help)")
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as fault:  # the one place where a fault becomes an exit status
-        if DEBUG in given:
+        if mode.debug:
             traceback.print_exception(fault)
-        return _fail(1, f"{type(fault).__name__}: {fault} (run again with {DEBUG} for the stack trace)")
+        return _fail(FAULT, f"{type(fault).__name__}: {fault} (run again with --debug for the stack trace)")
     if status == INTERRUPTED:
-        return _fail(INTERRUPTED, "interrupted: the same command continues where it stopped")
+        return _fail(INTERRUPTED, f"interrupted: {mode.after_interruption}")
     return status or 0
 
 

@@ -3,46 +3,67 @@
 Each is a plain function with its options in the signature; ``flows.cli`` registers them.
 """
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from data_specs.config import load_config
 from data_specs.errors import UserError
-from flows.console import print_line, terminal_progress
+from flows.completion import complete_config
+from flows.console import terminal_progress
+from flows.output import mode, note, result
 
 if TYPE_CHECKING:
     from pipeline.workspace import Workspace
 
-ConfigName = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a preset.")]
-WorkspaceUri = Annotated[str, typer.Option("--workspace", help="Folder or s3:// URI; made when it is not there.")]
+ConfigName = Annotated[
+    str,
+    typer.Argument(metavar="CONFIG", help="YAML file, or the name of a preset.", autocompletion=complete_config),
+]
+WorkspaceUri = Annotated[
+    str, typer.Option("--workspace", metavar="URI", help="Folder or s3:// URI; made when it is not there.")
+]
 WorkspaceArgument = Annotated[str, typer.Argument(metavar="WORKSPACE", help="Folder or s3:// URI.")]
-ClipList = Annotated[str | None, typer.Option(help="Clip list (CSV, Parquet) instead of the configured corpus.")]
-RoundNumber = Annotated[int | None, typer.Option("--round", min=1, help="Which round.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ClipList = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Clip list (CSV, Parquet) instead of the configured corpus.")
+]
+RoundNumber = Annotated[int | None, typer.Option("--round", metavar="N", min=1, help="Which round.")]
+Rounds = Annotated[int, typer.Option(metavar="N", min=1, help="Rounds that the workspace shall have.")]
+RoundsOrConfigured = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Rounds that the workspace shall have; else CONFIG's number.")
+]
+
+CONTINUES = "the same command continues where it stopped"
 
 
 def demo(
     workspace: WorkspaceUri = "./demo",
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds that the workspace shall have.")] = 2,
+    rounds: Rounds = 2,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer scenes and steps: a look at the loop only.")] = False,
 ) -> None:
-    """The whole loop on built-in soundscapes with the shipped models: no downloads, minutes on two cores."""
-    from pipeline.workspace import Workspace
+    """The whole loop on built-in soundscapes with the shipped models: no downloads, minutes on two cores.
 
-    config = load_config("demo")
-    print_line(
+    Each round tags, separates, gates and shards the scenes, trains the separator on the kept tracks, and keeps the
+    better separator. A demo that was cut off continues.
+
+    Examples:
+        data-engine demo
+        data-engine demo --rounds 3                      # one round more
+        data-engine demo --quick --workspace quick-demo  # smaller, for a look
+    """
+    preset = "demo-quick" if quick else "demo"
+    config = load_config(preset)
+    note(
         f"Demo: {rounds} rounds on {config.corpus.count} built-in scenes with the shipped models, no downloads.\n"
-        "Each round tags, separates, gates and shards the scenes, trains the separator on the kept tracks,\n"
-        f"and keeps the better one. Minutes on two cores; a run that was cut off continues. Workspace: {workspace}"
+        f"A demo that was cut off continues. Workspace: {workspace}"
     )
-    _run("demo", workspace, clips=None, rounds=rounds)
-    print_line(
+    opened = _run(preset, workspace, clips=None, rounds=rounds)
+    note(
         "Next:\n"
-        f"  data-engine status {workspace} --json\n"
+        f"  data-engine status {workspace}\n"
         f"  data-engine shards verify {workspace}\n"
         "  data-engine separate RECORDING.wav --label Bark --label Rain --out tracks"
-        f" --checkpoint {Workspace(workspace).current_checkpoint()}\n"
+        f" --checkpoint {opened.current_checkpoint()}\n"
         "  data-engine run embedded --clips YOUR_CLIPS.csv --workspace ./workspace"
     )
 
@@ -50,14 +71,20 @@ def demo(
 def run(
     config: ConfigName,
     clips: ClipList = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds that the workspace shall have.")] = None,
+    rounds: RoundsOrConfigured = None,
     workspace: WorkspaceUri = "./workspace",
 ) -> None:
-    """Run rounds on your corpus in this process; a second call continues, or adds rounds."""
+    """Run rounds on your corpus in this process; a second call continues, or adds rounds.
+
+    Examples:
+        data-engine run corpus.yaml --workspace workspace
+        data-engine run corpus.yaml --workspace workspace --rounds 4  # go on
+        data-engine run embedded --clips clips.csv --workspace s3://bucket/workspace
+    """
     _run(config, workspace, clips=clips, rounds=rounds)
 
 
-def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) -> None:
+def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) -> "Workspace":
     from flows.status import absolute, absolute_config, overrides_of, rounds_to_run, summary
     from flows.tables import print_summary
     from pipeline.workspace import Workspace
@@ -68,19 +95,27 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
     opened = Workspace(absolute(workspace))
     if opened.exists():
         opened.check_config(settings)
+    mode().after_interruption = CONTINUES
     if rounds_to_run(opened, settings, rounds=rounds):
-        from flows.prefect_settings import configure_prefect
-
         progress = terminal_progress()
-        progress.say("Starting the flow ...")
-        configure_prefect(log_level="CRITICAL")
-        from flows.data_engine import run_in_process
+        with progress.task("start the flow", None):
+            from flows.prefect_settings import configure_prefect
+
+            configure_prefect(log_level="CRITICAL")
+            from flows.data_engine import run_in_process
 
         run_in_process(progress, config=config, workspace=opened.uri, clips=clips, rounds=rounds)
     else:
-        print_line("All rounds are finished: nothing to do.")
-    print_summary(summary(opened, rounds=rounds))
-    print_line(f"Report: {_report_path(opened, opened.round_numbers()[-1])}")
+        note("All rounds are finished: nothing to do.")
+    content = summary(opened, rounds=rounds)
+    report = _report_path(opened, opened.round_numbers()[-1])
+
+    def show() -> None:
+        print_summary(content)
+        print(f"Report: {report}")
+
+    result({**content, "report": report}, text=show, brief=report)
+    return opened
 
 
 def _report_path(workspace: "Workspace", round_number: int) -> str:
@@ -89,12 +124,16 @@ def _report_path(workspace: "Workspace", round_number: int) -> str:
 
 def serve(
     config: ConfigName,
-    cron: Annotated[str, typer.Option(help="When to run, as a cron line.")] = "0 2 * * *",
+    cron: Annotated[str, typer.Option(metavar="LINE", help="When to run, as a cron line.")] = "0 2 * * *",
     clips: ClipList = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds that every run adds.")] = 1,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds that every run adds.")] = 1,
     workspace: WorkspaceUri = "./workspace",
 ) -> None:
-    """Register the Prefect deployment `nightly` and serve it until interrupted."""
+    """Register the Prefect deployment `nightly` and serve it until interrupted.
+
+    Examples:
+        data-engine serve corpus.yaml --workspace workspace --cron "0 2 * * *"
+    """
     from flows.prefect_settings import configure_prefect
     from flows.status import absolute, absolute_config, overrides_of
 
@@ -104,44 +143,62 @@ def serve(
     configure_prefect(log_level="INFO", own_home=False)
     from flows.deployment import serve_nightly
 
+    mode().after_interruption = "the deployment is not served any more"
     serve_nightly(config=config, clips=clips, rounds=rounds, workspace=absolute(workspace), cron=cron)
 
 
-def status(workspace: WorkspaceArgument, as_json: AsJson = False) -> None:
-    """Rounds, counts, and what a resume would do."""
+def status(workspace: WorkspaceArgument) -> None:
+    """Rounds, counts, and what a resume would do.
+
+    Examples:
+        data-engine status workspace
+        data-engine status s3://bucket/workspace --json
+    """
     from flows.status import summary
-    from flows.tables import print_summary
+    from flows.tables import print_summary, resume_line
     from pipeline.workspace import Workspace
 
     content = summary(Workspace(workspace))
-    if as_json:
-        print_line(json.dumps(content, indent=2, ensure_ascii=False))
-    else:
-        print_summary(content)
+    result(content, text=lambda: print_summary(content), brief=resume_line(content["resume"]))
 
 
 def report(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> None:
-    """Write the report of a round again (the last one by default) and print its path."""
-    from pipeline.report import write_report
+    """Write the report of a round again (the last one by default) and print its path.
+
+    Examples:
+        data-engine report workspace
+        data-engine report workspace --round 1
+    """
     from pipeline.workspace import Workspace
 
     opened = Workspace(workspace)
-    print_line(write_report(opened, _rounds_of(opened, round_number)[-1]))
+    number = _rounds_of(opened, round_number)[-1]
+    with terminal_progress().task(f"write the report of round {number}", None):
+        from pipeline.report import write_report
+
+        path = write_report(opened, number)
+    result({"round": number, "report": path}, text=path, brief=path)
 
 
 def verify_shards(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> None:
-    """Check the shards of a round (of every round by default) against its manifest; status 1 when one is damaged."""
+    """Check the shards of a round (of every round by default) against its manifest; status 1 when one is damaged.
+
+    Examples:
+        data-engine shards verify workspace
+        data-engine shards verify workspace --round 2
+    """
     from pipeline.shards import verify_round
     from pipeline.workspace import Workspace
 
     opened = Workspace(workspace)
-    problems = []
-    for number in _rounds_of(opened, round_number):
-        found = verify_round(opened, number, terminal_progress())
-        print_line(f"round {number}: {len(opened.shards(number))} shards, {len(found)} problems")
-        problems += found
-    for problem in problems:
-        print_line(f"  {problem}")
+    progress = terminal_progress()
+    rounds: list[dict[str, Any]] = [
+        {"round": number, "shards": len(opened.shards(number)), "problems": verify_round(opened, number, progress)}
+        for number in _rounds_of(opened, round_number)
+    ]
+    problems = [f"  {problem}" for one in rounds for problem in one["problems"]]
+    lines = [f"round {one['round']}: {one['shards']} shards, {len(one['problems'])} problems" for one in rounds]
+    result({"rounds": rounds}, text="\n".join(lines + problems), brief="\n".join(problems))
     if problems:
         raise typer.Exit(1)
 
@@ -159,15 +216,18 @@ def _rounds_of(workspace: "Workspace", round_number: int | None) -> list[int]:
     return numbers if round_number is None else [round_number]
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """What is installed, which weights are found, GPUs; status 1 when something is missing."""
-    from flows.doctor import examine
-    from flows.tables import print_doctor
+def doctor() -> None:
+    """What is installed, which weights are found, GPUs; status 1 when something is missing.
 
-    facts = examine()
-    if as_json:
-        print_line(json.dumps(facts, indent=2))
-    else:
-        print_doctor(facts)
+    Examples:
+        data-engine doctor
+        data-engine doctor --json
+    """
+    with terminal_progress().task("look at the installation", None):
+        from flows.doctor import examine
+        from flows.tables import print_doctor
+
+        facts = examine()
+    result(facts, text=lambda: print_doctor(facts), brief="\n".join(f"problem: {line}" for line in facts["problems"]))
     if facts["problems"]:
         raise typer.Exit(1)

@@ -99,7 +99,7 @@ def test_the_last_checkpoint_separates_a_recording_into_files_that_sum_to_it(fin
 
 def test_a_finished_workspace_is_not_touched_again(finished):
     before = {path: path.stat().st_mtime_ns for path in (finished / "workspace").rglob("*") if path.is_file()}
-    assert "nothing to do" in engine("run", "corpus.yaml", "--workspace", "workspace", cwd=finished)
+    assert "nothing is left to do" in engine("run", "corpus.yaml", "--workspace", "workspace", cwd=finished)
     after = {path: path.stat().st_mtime_ns for path in (finished / "workspace").rglob("*") if path.is_file()}
     assert after == before
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_specs.config import load_config
-from flows.cli import main
+from flows.cli import app, main
 from pipeline.round import STAGES, open_workspace
 from tests.flows.corpus import write_corpus
 
@@ -28,6 +28,35 @@ def failure(capsys, *arguments: str) -> tuple[int, str]:
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     return status, line
+
+
+def all_commands() -> list[list[str]]:
+    """The words of every command of the command line."""
+    own = [[command.callback.__name__] for command in app.registered_commands if command.callback]
+    return [*own, ["shards", "verify"]]
+
+
+@pytest.mark.parametrize("words", all_commands(), ids=" ".join)
+def test_every_command_has_a_help_of_80_columns_with_examples_and_the_same_output_options(capsys, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in "".join(lines)
+    example = lines[lines.index("Examples") + 1]
+    assert example.startswith(f"  data-engine {' '.join(words)}")
+    assert [line.split("  ")[1] for line in lines[lines.index("Output") + 1 :]] == ["-q, --quiet", "--json", "--debug"]
+    options = lines[lines.index("Options") + 1 : lines.index("Output")]
+    assert not [line for line in options if "<" in line], "an option without a metavar shows its Python type"
+
+
+def test_help_has_colours_only_where_they_are_wanted(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main(["run", "--help"]) == 0
+    assert "\x1b[1m" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["run", "--help"]) == 0
+    assert "\x1b[36m" not in capsys.readouterr().out
 
 
 def test_without_arguments_the_help_is_shown(capsys):
@@ -78,9 +107,9 @@ def test_a_fault_is_status_1_and_debug_shows_where(capsys, finished):
 def test_a_finished_workspace_is_only_summed_up(capsys, finished):
     config, workspace = finished
     assert main(["run", str(config), "--workspace", str(workspace)]) == 0
-    printed = capsys.readouterr().out
-    assert "All rounds are finished" in printed
-    assert str(workspace / "rounds" / "001" / "report" / "index.html") in printed
+    printed = capsys.readouterr()
+    assert "All rounds are finished" in printed.err
+    assert str(workspace / "rounds" / "001" / "report" / "index.html") in printed.out
 
 
 def test_a_workspace_of_another_configuration_is_refused(capsys, finished):
@@ -99,6 +128,15 @@ def test_status_as_json_has_counts_that_add_up_and_what_comes_next(capsys, finis
         assert counts["inputs"] == counts["kept"] + counts["dropped"] + counts["failed"] > 0
     assert [state["state"] for state in content["rounds"]] == ["finished"]
     assert content["resume"] is None
+
+
+def test_quiet_leaves_only_the_result_and_json_only_a_document(capsys, finished):
+    config, workspace = finished
+    report = str(workspace / "rounds" / "001" / "report" / "index.html")
+    assert main(["run", str(config), "--workspace", str(workspace), "--quiet"]) == 0
+    assert capsys.readouterr() == (f"{report}\n", "")
+    assert main(["--json", "run", str(config), "--workspace", str(workspace)]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] == report
 
 
 def test_a_round_that_does_not_exist_is_refused(capsys, finished):
