@@ -1,8 +1,10 @@
 """Files of a workspace, on a local disk or in a bucket, through ``pyarrow.fs``.
 
-Everything that a workspace holds is read and written here. A file is written under a temporary name beside its final
-one and published by a rename when it is complete, so that a reader never sees half a file and a killed writer leaves at
-most a hidden leftover, which ``files`` never shows and ``sweep`` removes.
+Everything that a workspace holds is read and written here, and a reader never sees half a file. On a disk, a file is
+written under a hidden name beside its final one and renamed when it is complete. In a bucket, an object appears when
+its upload is complete, so bytes in memory are put under their final name at once; a file on disk, which is sent piece
+by piece, goes through a hidden object too, because ``pyarrow`` completes an upload that it is made to leave. A killed
+writer leaves at most a hidden leftover, which ``files`` never shows and ``sweep`` removes.
 
 Example::
 
@@ -11,10 +13,11 @@ Example::
     storage.files("shards", suffix=".tar")
 """
 
+import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +25,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from data_specs.errors import UserError
+from data_specs.filesystems import StorageError, first_line, may_pass, resolve, telling
 
 _PART_SUFFIX = ".part"
 _STORES_WITHOUT_FOLDERS = {"s3", "gcs", "abfs"}
@@ -35,16 +39,8 @@ class Storage:
     """
 
     def __init__(self, uri: str | Path) -> None:
-        self.uri = str(uri).rstrip("/") or "/"
-        if "://" not in self.uri:
-            self._fs, self._root = fs.LocalFileSystem(), Path(self.uri).expanduser().absolute().as_posix()
-            self.uri = self._root
-            return
-        try:
-            self._fs, root = fs.FileSystem.from_uri(self.uri)
-        except (ValueError, pa.ArrowException) as error:
-            raise UserError(f"cannot use {self.uri!r} as storage: {_first_line(error)}") from None
-        self._root = root.rstrip("/")
+        self._fs, self._root = resolve(uri)
+        self.uri = str(uri).rstrip("/") if "://" in str(uri) else self._root
 
     def __repr__(self) -> str:
         return f"Storage({self.uri!r})"
@@ -66,11 +62,11 @@ class Storage:
 
     def exists(self, name: str = "") -> bool:
         """Whether a file or folder of that name is there."""
-        return self._fs.get_file_info(self._path(name)).type != fs.FileType.NotFound
+        return self._info(name).type != fs.FileType.NotFound
 
     def is_file(self, name: str = "") -> bool:
         """Whether ``name`` is a file."""
-        return self._fs.get_file_info(self._path(name)).type == fs.FileType.File
+        return self._info(name).type == fs.FileType.File
 
     def size(self, name: str) -> int:
         """Size of a file in bytes.
@@ -78,7 +74,7 @@ class Storage:
         Raises:
             FileNotFoundError: no such file.
         """
-        info = self._fs.get_file_info(self._path(name))
+        info = self._info(name)
         if info.type != fs.FileType.File:
             raise FileNotFoundError(f"no file {name} in {self.uri}")
         return info.size
@@ -89,17 +85,26 @@ class Storage:
         Raises:
             FileNotFoundError: no such file.
         """
-        with self._fs.open_input_stream(self._path(name)) as stream:
-            return stream.read()
+        with telling("read", self._address(name)), self._fs.open_input_file(self._path(name)) as file:
+            return file.read()
 
     def open(self, name: str) -> pa.NativeFile:
-        """A readable, seekable binary file; the caller closes it."""
-        return self._fs.open_input_file(self._path(name))
+        """A readable, seekable binary file; the caller closes it.
+
+        Raises:
+            FileNotFoundError: no such file.
+        """
+        with telling("read", self._address(name)):
+            return self._fs.open_input_file(self._path(name))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Publish ``data`` as the file ``name``; an existing file is replaced in one step."""
-        with self._publishing(name) as stream:
-            stream.write(data)
+        if self._has_folders:
+            with self._publishing(name) as stream:
+                stream.write(data)
+            return
+        with telling("write", self._address(name)):
+            _uninterrupted(lambda: self._put(name, pa.py_buffer(data)))
 
     def upload(self, source: Path, name: str) -> None:
         """Publish a local file as ``name``, in bounded memory."""
@@ -111,10 +116,17 @@ class Storage:
         """Copy a file to this machine's disk, in bounded memory."""
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{_PART_SUFFIX}")
-        with self._fs.open_input_stream(self._path(name)) as stream, part.open("wb") as writer:
-            while block := stream.read(_COPY_BLOCK_BYTES):
-                writer.write(block)
-        part.replace(target)
+        try:
+            with (
+                telling("read", self._address(name)),
+                self._fs.open_input_file(self._path(name)) as reader,
+                part.open("wb") as writer,
+            ):
+                while block := reader.read(_COPY_BLOCK_BYTES):
+                    writer.write(block)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
     def files(self, folder: str = "", *, suffix: str = "") -> list[str]:
         """Names (without their folder) of the published files in ``folder``, sorted; [] when it does not exist."""
@@ -131,7 +143,8 @@ class Storage:
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens when it is not there."""
         if self.is_file(name):
-            self._fs.delete_file(self._path(name))
+            with telling("delete", self._address(name)):
+                self._fs.delete_file(self._path(name))
 
     def sweep(self, folder: str = "", *, older_than_s: float = 3600.0) -> int:
         """Remove what killed writers left in ``folder``; returns how many files. Younger ones may still be growing."""
@@ -144,7 +157,8 @@ class Storage:
             and time.time() - info.mtime.timestamp() >= older_than_s
         ]
         for info in leftovers:
-            self._fs.delete_file(info.path)
+            with telling("delete", info.path):
+                self._fs.delete_file(info.path)
         return len(leftovers)
 
     def check_writable(self) -> None:
@@ -152,6 +166,7 @@ class Storage:
 
         Raises:
             UserError: the path is a file, or cannot be written.
+            StorageError: the bucket does not answer.
         """
         if self.is_file():
             raise UserError(f"{self.uri} is a file: give a folder for the workspace")
@@ -159,30 +174,66 @@ class Storage:
         try:
             self.write_bytes(probe, b"")
             self.delete(probe)
-        except OSError as error:  # pyarrow raises OSError and its subclasses for every storage problem
-            raise UserError(f"cannot write to {self.uri}: {_first_line(error)}; choose another workspace") from None
+        except StorageError as error:
+            if may_pass(error):
+                raise
+            reason = first_line(error.__cause__ or error)
+            raise UserError(f"cannot write to {self.uri}: {reason}; choose another workspace") from None
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/") if name else self._root
 
+    def _address(self, name: str) -> str:
+        return f"{self.uri}/{name}" if name else self.uri
+
+    @property
+    def _has_folders(self) -> bool:
+        return self._fs.type_name not in _STORES_WITHOUT_FOLDERS
+
+    def _info(self, name: str) -> fs.FileInfo:
+        with telling("look up", self._address(name)):
+            return self._fs.get_file_info(self._path(name))
+
     def _infos(self, folder: str) -> list[fs.FileInfo]:
-        return self._fs.get_file_info(fs.FileSelector(self._path(folder), allow_not_found=True))
+        with telling("list", self._address(folder)):
+            return self._fs.get_file_info(fs.FileSelector(self._path(folder), allow_not_found=True))
+
+    def _put(self, name: str, data: pa.Buffer) -> None:
+        with self._fs.open_output_stream(self._path(name)) as stream:
+            stream.write(data)
 
     @contextmanager
     def _publishing(self, name: str) -> Iterator[pa.NativeFile]:
         folder, _, base = self._path(name).rpartition("/")
-        if self._fs.type_name not in _STORES_WITHOUT_FOLDERS:
-            self._fs.create_dir(folder, recursive=True)
         part = f"{folder}/.{base}.{uuid.uuid4().hex[:8]}{_PART_SUFFIX}"
+        with telling("write", self._address(name)):
+            if self._has_folders:
+                self._fs.create_dir(folder, recursive=True)
+            try:
+                with self._fs.open_output_stream(part) as stream:
+                    yield stream
+            except BaseException:
+                with suppress(OSError):  # the store that failed to write may fail to delete: it is a hidden leftover
+                    self._fs.delete_file(part)
+                raise
+            self._fs.move(part, self._path(name))
+
+
+def _uninterrupted(action: Callable[[], None]) -> None:
+    """Run ``action`` to its end even when this thread is interrupted: ctrl-c and signals reach the main thread only.
+
+    Leaving a stream of ``pyarrow`` early closes it, and closing an upload completes it with what was sent so far.
+    """
+    errors: list[BaseException] = []
+
+    def run() -> None:
         try:
-            with self._fs.open_output_stream(part) as stream:
-                yield stream
-        except BaseException:
-            if self._fs.get_file_info(part).type == fs.FileType.File:
-                self._fs.delete_file(part)
-            raise
-        self._fs.move(part, self._path(name))
+            action()
+        except BaseException as error:  # raised again below
+            errors.append(error)
 
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]

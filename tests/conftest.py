@@ -1,9 +1,12 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.s3 import BUCKET, FaultyProxy, S3Server
 
 # Read when huggingface_hub is imported, whoever does that first: no test asks a hub, and none waits for its retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -16,3 +19,26 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real audio at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory) -> Iterator[S3Server]:
+    """A store that speaks S3, for the whole session."""
+    with S3Server.start(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server, tmp_path, monkeypatch) -> str:
+    """The address of an empty folder in the store; the environment says how to reach it."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{tmp_path.name}"
+
+
+@pytest.fixture
+def s3_proxy(s3, s3_server, monkeypatch) -> Iterator[FaultyProxy]:
+    """A proxy that clients reach the store by."""
+    with FaultyProxy(s3_server.port) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.environment(proxy.port)["AWS_ENDPOINT_URL"])
+        yield proxy
