@@ -1,8 +1,9 @@
 """Checkpoints: safetensors beside the configuration that built the model. No code in a checkpoint is ever run.
 
 A separator checkpoint is a folder with ``separator.safetensors`` and ``config.json``; a CLAP one holds
-``clap.safetensors`` and ``clap.json``. The name ``embedded`` stands for the folder that the package ships. What others
-published becomes such a checkpoint by ``models.starting_point``.
+``clap.safetensors`` and ``clap.json``; one of the unconditional separator ``unconditional.safetensors`` and
+``unconditional.json``. The name ``embedded`` stands for the folder that the package ships. What others published
+becomes such a checkpoint by ``models.starting_point``.
 
 Example::
 
@@ -23,14 +24,17 @@ from torch import nn
 from data_specs.config import ClapConfig, SeparatorConfig
 from data_specs.errors import UserError
 from data_specs.section import Section
+from data_specs.unconditional import TDCNConfig
 from models.clap import TinyClap
 from models.separator import Separator
+from models.tdcn import TDCN
 from models.weight_files import mismatch
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 SEPARATOR_FILES = ("separator.safetensors", "config.json")
 CLAP_FILES = ("clap.safetensors", "clap.json")
+UNCONDITIONAL_FILES = ("unconditional.safetensors", "unconditional.json")
 
 ConfigT = TypeVar("ConfigT", bound=Section)
 
@@ -70,14 +74,27 @@ def load_clap(name_or_folder: str) -> TinyClap:
     return clap.eval()
 
 
-def checkpoint_hash(name_or_folder: str) -> str:
-    """Hash of a separator checkpoint's weights and configuration, the lineage id of what it separates.
+def save_unconditional(model: TDCN, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a checkpoint of the unconditional separator."""
+    _save(model, model.config, folder, UNCONDITIONAL_FILES, dtype)
+
+
+def load_unconditional(name_or_folder: str) -> TDCN:
+    """The unconditional separator of a folder, in evaluation mode; raises like ``load_separator``."""
+    folder = checkpoint_folder(name_or_folder)
+    model = TDCN(_load_config(TDCNConfig, folder / UNCONDITIONAL_FILES[1]))
+    _load_weights(model, folder / UNCONDITIONAL_FILES[0])
+    return model.eval()
+
+
+def checkpoint_hash(name_or_folder: str, files: tuple[str, str] = SEPARATOR_FILES) -> str:
+    """Hash of a checkpoint's weights and configuration, the lineage id of what it separates.
 
     Raises:
         UserError: when a file is missing.
     """
     digest = hashlib.sha256()
-    for name in SEPARATOR_FILES:
+    for name in files:
         digest.update(_existing(checkpoint_folder(name_or_folder) / name).read_bytes())
     return digest.hexdigest()[:16]
 

@@ -30,15 +30,15 @@ def seconds(
     search: Search, estimates: Tensor, mixtures: Tensor, repeats: int, *, gradient: bool
 ) -> tuple[float, float]:
     """Processor seconds, the least of ``repeats``, and the mean loss."""
-    least, loss = float("inf"), torch.zeros(())
+    least, value = float("inf"), 0.0
     for _ in range(repeats):
         own = estimates.clone().requires_grad_(gradient)
         started = time.process_time()
         loss = mixit(own, mixtures, search=search).loss.mean()
         if gradient:
             loss.backward()
-        least = min(least, time.process_time() - started)
-    return least, float(loss)
+        least, value = min(least, time.process_time() - started), loss.item()
+    return least, value
 
 
 def main() -> None:

@@ -8,9 +8,20 @@ from safetensors.torch import load_file, save_file
 
 from data_specs.config import ClapConfig, SeparatorConfig
 from data_specs.errors import UserError
-from models.checkpoints import checkpoint_hash, load_clap, load_separator, save_clap, save_separator
+from data_specs.unconditional import TDCNConfig
+from models.checkpoints import (
+    UNCONDITIONAL_FILES,
+    checkpoint_hash,
+    load_clap,
+    load_separator,
+    load_unconditional,
+    save_clap,
+    save_separator,
+    save_unconditional,
+)
 from models.clap import TinyClap
 from models.separator import Separator
+from models.tdcn import TDCN
 
 
 @pytest.fixture
@@ -34,6 +45,17 @@ def test_a_clap_comes_back_as_it_was(tmp_path):
     save_clap(clap, tmp_path)
     with torch.no_grad():
         assert torch.equal(load_clap(str(tmp_path)).embed_text(["rain"]), clap.embed_text(["rain"]))
+
+
+def test_an_unconditional_separator_comes_back_as_it_was(tmp_path):
+    model = TDCN(TDCNConfig(outputs=3, blocks=2)).eval()
+    save_unconditional(model, tmp_path)
+    mixture = torch.randn(1, 4000)
+    with torch.no_grad():
+        assert torch.equal(load_unconditional(str(tmp_path))(mixture), model(mixture))
+    before = checkpoint_hash(str(tmp_path), UNCONDITIONAL_FILES)
+    save_unconditional(TDCN(TDCNConfig(outputs=3, blocks=2)), tmp_path)
+    assert checkpoint_hash(str(tmp_path), UNCONDITIONAL_FILES) != before
 
 
 def test_half_precision_files_load_as_full_precision(tmp_path):
