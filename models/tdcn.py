@@ -79,17 +79,17 @@ class DilatedRepeats(nn.Module):
             )
             for _ in range(config.repeats)
         )
+        # One layer on the earlier inputs side by side is the sum of a layer on each.
         self.skips = nn.ModuleList(
-            nn.ModuleList(nn.Conv1d(config.width, config.width, 1) for _ in range(later))
-            for later in range(config.repeats)
+            nn.Conv1d(later * config.width, config.width, 1) for later in range(1, config.repeats)
         )
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, N) to (B, C, N)."""
-        inputs: list[Tensor] = []
-        for repeat, skips in zip(self.repeats, self.skips, strict=True):
-            for skip, earlier in zip(skips, inputs, strict=True):  # type: ignore[arg-type]
-                features = features + skip(earlier)
+        inputs = [features]
+        features = self.repeats[0](features)
+        for repeat, skip in zip(self.repeats[1:], self.skips, strict=True):
+            features = features + skip(torch.cat(inputs, dim=1))
             inputs.append(features)
             features = repeat(features)
         return features

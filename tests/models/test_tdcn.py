@@ -58,9 +58,17 @@ def test_every_sample_is_in_equally_many_frames_of_the_learned_basis():
     assert basis.synthesise(frames, 333).unique().numel() == 1
 
 
-def test_later_repeats_hear_the_inputs_of_earlier_ones():
-    skips = TDCN(TINY.model_copy(update={"repeats": 4})).body.skips
-    assert [len(to_repeat) for to_repeat in skips] == [0, 1, 2, 3]
+def test_every_repeat_hears_the_inputs_of_all_earlier_ones():
+    body = TDCN(TINY.model_copy(update={"repeats": 3})).body
+    for repeat in body.repeats:
+        repeat.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+    features = torch.randn(1, TINY.width, 9)
+    second, third = body.skips
+    expected = third(torch.cat([features, second(features)], dim=1))
+    heard = []
+    body.repeats[2].register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0]))
+    body(features)
+    torch.testing.assert_close(heard[0], expected)
 
 
 def test_residuals_start_with_scales_that_decay_within_a_repeat():
