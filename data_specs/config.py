@@ -57,7 +57,10 @@ class SoundscapeConfig(Section):
 class TagConfig(Section):
     """Labels for clips that came without: a tagger's scores above a threshold, best first."""
 
-    threshold: float = Field(0.25, ge=0, le=1)
+    tagger: Literal["clap", "panns"] = Field("clap", description="By model.clap, or by PANNs Cnn14 (model.panns).")
+    threshold: float = Field(
+        0.25, ge=0, le=1, description="Of the probability; with LAION-CLAP as the tagger, of the cosine."
+    )
     labels_max: int = Field(4, ge=1)
 
 
@@ -162,7 +165,12 @@ class ModelConfig(Section):
     architecture: SeparatorConfig = Field(
         SeparatorConfig(), description="Size of a CLAPSep or untrained separator; a folder says its own."
     )
-    clap: str = Field("embedded", description="Folder with clap.safetensors and clap.json, or 'embedded'.")
+    clap: str = Field(
+        "embedded",
+        description="Query encoder: 'embedded', a folder with clap.safetensors and clap.json, a LAION-CLAP checkpoint "
+        "(file, or folder that holds it), or a name of models/assets/weights.yaml ('laion-clap', 'laion-clap-tiny').",
+    )
+    panns: str = Field("panns", description="Cnn14 checkpoint for tag.tagger 'panns': a file, or the public 'panns'.")
 
 
 class SeparateConfig(Section):

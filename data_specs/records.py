@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 Outcome = Literal["kept", "dropped", "failed"]
 Tier = Literal["sst", "itt", "rejected"]
-TagSource = Literal["corpus", "clap"]
+TagSource = Literal["corpus", "panns", "clap"]
 
 
 class Record(BaseModel):

@@ -11,8 +11,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from models.checkpoints import load_clap
+from data_specs.records import content_id
+from models.checkpoints import CLAP_FILES, checkpoint_folder, load_clap
+from models.checksums import file_sha256
 from models.clap import TinyClap
+from models.laion_files import laion_files
 
 
 class QueryEncoder(Protocol):
@@ -66,10 +69,28 @@ class TinyClapEncoder:
         return self.clap.embed_audio(waveforms)
 
 
-def load_query_encoder(name_or_folder: str) -> QueryEncoder:
-    """The query encoder of ``config.model.clap``: ``embedded``, or a folder with the same files.
+def load_query_encoder(clap: str) -> QueryEncoder:
+    """The query encoder of ``config.model.clap``, on torch's default device.
+
+    Raises:
+        UserError: no such checkpoint, or one that cannot be used.
+    """
+    files = laion_files(clap)
+    if files is None:
+        return TinyClapEncoder(load_clap(clap))
+    from models.laion import LaionClap  # takes seconds to import
+
+    return LaionClap.load(files.checkpoint.path, files.tokenizer.path)
+
+
+def query_encoder_id(clap: str) -> str:
+    """Id of what the vectors of ``config.model.clap`` depend on: its weights and, for LAION-CLAP, its tokenizer.
 
     Raises:
         UserError: no such checkpoint.
     """
-    return TinyClapEncoder(load_clap(name_or_folder))
+    files = laion_files(clap)
+    if files:
+        return content_id(files.checkpoint.sha256, files.tokenizer.sha256)
+    folder = checkpoint_folder(clap)
+    return content_id(*(file_sha256(folder / name) for name in CLAP_FILES))

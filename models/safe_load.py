@@ -7,7 +7,6 @@ was expected and what was found.
 Example::
 
     weights = load_weights(Path("Cnn14_mAP=0.431.pth"), "a PANNs Cnn14 checkpoint")
-    fit(model, weights, source="Cnn14_mAP=0.431.pth", what="a PANNs Cnn14 checkpoint")
 """
 
 import pickle
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data_specs.errors import UserError
 
@@ -86,25 +85,6 @@ def load_weights(path: Path, what: str) -> dict[str, Tensor]:
     if not weights:
         raise UserError(f"expected {what} at {path}, found {_outline(content)}")
     return {name.removeprefix("module."): value for name, value in weights.items()}
-
-
-def fit(model: nn.Module, weights: Mapping[str, Tensor], *, source: str, what: str) -> None:
-    """Load ``weights`` into ``model``, every one and no other.
-
-    Raises:
-        UserError: a weight is missing, left over or of another shape; the message names the first one.
-    """
-    expected = model.state_dict()
-    for name, value in expected.items():
-        if name not in weights:
-            raise UserError(f"expected {what} in {source}, found one without {name}")
-        if weights[name].shape != value.shape:
-            shapes = f"{tuple(value.shape)}, found {tuple(weights[name].shape)}"
-            raise UserError(f"expected {what} in {source}: {name} should be {shapes}")
-    surplus = next((name for name in weights if name not in expected), None)
-    if surplus:
-        raise UserError(f"expected {what} in {source}, found one with {surplus} left over")
-    model.load_state_dict(dict(weights))
 
 
 def _weights_in(content: Any) -> dict[str, Tensor]:

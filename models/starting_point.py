@@ -14,7 +14,8 @@ from pathlib import Path
 from data_specs.config import ModelConfig, load_config
 from data_specs.errors import UserError
 from data_specs.records import content_id
-from models.checkpoints import CLAP_FILES, EMBEDDED, checkpoint_hash, load_separator
+from models.checkpoints import checkpoint_hash, load_separator
+from models.laion_files import laion_checkpoint
 from models.published import clapsep, untrained
 from models.separator import Separator
 from models.weights import OnDownload, WeightStore
@@ -48,8 +49,8 @@ def starting_separator(
     store = store or WeightStore()
     if not is_made_from_others(config, store):
         return load_separator(config.checkpoint)
-    ours = config.clap == EMBEDDED or (Path(config.clap) / CLAP_FILES[0]).is_file()
-    clap = None if ours else store.file(config.clap, on_download).path
+    encoder = laion_checkpoint(config.clap, store, on_download)
+    clap = encoder.path if encoder else None
     if config.checkpoint != UNTRAINED:
         return clapsep(store.file(config.checkpoint, on_download).path, config.architecture, clap)
     if clap is None:
@@ -66,9 +67,8 @@ def starting_hash(config: ModelConfig, store: WeightStore | None = None) -> str:
     store = store or WeightStore()
     if not is_made_from_others(config, store):
         return checkpoint_hash(config.checkpoint)
-    files = [
-        store.file(name) for name in (config.checkpoint, config.clap) if name in store.known or Path(name).is_file()
-    ]
+    own = None if config.checkpoint == UNTRAINED else store.file(config.checkpoint)
+    files = [file for file in (own, laion_checkpoint(config.clap, store)) if file]
     return content_id(config.architecture.model_dump_json(), *(file.sha256 for file in files))
 
 

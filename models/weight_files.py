@@ -13,7 +13,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_specs.errors import UserError
 from models.safe_load import load_weights
@@ -31,6 +31,18 @@ def read_weights(path: Path, what: str) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise UserError(f"expected {what} at {path}, found a damaged safetensors file: {error}") from None
     return load_weights(path, what)
+
+
+def fit(model: nn.Module, weights: Mapping[str, Tensor], *, source: Path, what: str) -> None:
+    """Load ``weights`` into ``model``, every one and no other.
+
+    Raises:
+        UserError: a weight is missing, left over or of another size; the message names them.
+    """
+    problem = mismatch(model.state_dict(), weights)
+    if problem:
+        raise UserError(f"expected {what} at {source}, found another size or architecture: {problem}")
+    model.load_state_dict(dict(weights))
 
 
 def _begins_like_safetensors(path: Path) -> bool:

@@ -108,7 +108,7 @@ def _new_tags(workspace: Workspace, config: Config, progress: Progress) -> list[
     from models.taggers import load_tagger
     from pipeline.tag import tag_clips
 
-    return tag_clips(workspace.clips("natural"), config, lambda: load_tagger(config.model.clap), progress)
+    return tag_clips(workspace.clips("natural"), config, lambda: load_tagger(config), progress)
 
 
 def _separate(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:

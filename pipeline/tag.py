@@ -5,7 +5,7 @@ to be separated from.
 
 Example::
 
-    tagged = tag_clips(clips, config, lambda: load_tagger(config.model.clap))
+    tagged = tag_clips(clips, config, lambda: load_tagger(config))
     StageCounts.of(tagged)         # inputs == kept + dropped + failed
 """
 
@@ -70,14 +70,15 @@ def tags_of_tagger(clip: Clip, config: Config, tagger: Tagger) -> TaggedClip:
     try:
         waveform = decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=rate)
     except AudioError as error:
-        return TaggedClip(clip_id=clip.clip_id, source="clap", outcome="failed", reason=str(error))
+        return TaggedClip(clip_id=clip.clip_id, source=tagger.source, outcome="failed", reason=str(error))
     with torch.inference_mode():
         scores = tagger.scores(torch.from_numpy(waveform).unsqueeze(0))[0].float().cpu().numpy()  # (1, T) -> (527,)
     if not np.isfinite(scores).all():
-        return TaggedClip(clip_id=clip.clip_id, source="clap", outcome="failed", reason="tagger gave no finite scores")
+        reason = "tagger gave no finite scores"
+        return TaggedClip(clip_id=clip.clip_id, source=tagger.source, outcome="failed", reason=reason)
     table = label_table()
     labels = labels_above(scores, config.tag)
-    return _row(clip, labels, tuple(float(scores[table.index(label)]) for label in labels), "clap")
+    return _row(clip, labels, tuple(float(scores[table.index(label)]) for label in labels), tagger.source)
 
 
 def labels_above(scores: np.ndarray, config: TagConfig) -> tuple[str, ...]:

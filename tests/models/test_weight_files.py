@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from data_specs.errors import UserError
-from models.weight_files import mismatch, read_weights
+from models.weight_files import fit, mismatch, read_weights
 
 WEIGHTS = {"layer.weight": torch.arange(6.0).view(2, 3), "layer.count": torch.tensor(3)}
 
@@ -44,3 +44,11 @@ def test_a_mismatch_names_the_keys_and_stays_short():
         "of another size: layer.weight (expected (2, 3), found (2, 2)); missing: layer.count; left over: surplus"
     )
     assert mismatch(WEIGHTS, WEIGHTS | {f"key{i}": torch.zeros(1) for i in range(20)}).endswith("key7 and 12 more")
+
+
+def test_weights_are_loaded_only_when_every_one_fits(tmp_path):
+    model, weights = torch.nn.Linear(3, 2), {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    fit(model, weights, source=tmp_path / "w.pt", what="a network")
+    assert torch.equal(model.weight, weights["weight"])
+    with pytest.raises(UserError, match=r"expected a network at .*w.pt, found another size .*bias \(expected"):
+        fit(model, {**weights, "bias": torch.zeros(3)}, source=tmp_path / "w.pt", what="a network")

@@ -24,6 +24,8 @@ TONES_HZ = {"Rain": 500, "Bark": 1000, "Dog": 1000, "Siren": 2000, "Engine": 400
 class ToneTagger:
     """Hears a label where its tone holds a large share of the energy: a function of the waveform alone."""
 
+    source = "panns"
+
     def scores(self, waveforms: torch.Tensor) -> torch.Tensor:
         power = torch.fft.rfft(waveforms).abs().square()  # (B, F)
         power = power / power.sum(dim=1, keepdim=True)
@@ -36,6 +38,8 @@ class ToneTagger:
 
 
 class BrokenTagger:
+    source = "panns"
+
     def scores(self, waveforms: torch.Tensor) -> torch.Tensor:
         return torch.full((len(waveforms), len(TABLE)), float("nan"))
 
@@ -85,9 +89,9 @@ def test_a_tagger_decides_where_no_label_was_given(tmp_path):
 
     rows = tag_clips(clips, CONFIG, load)
     assert [summary(row) for row in rows] == [
-        ("kept", "", ("Rain", "Bark"), "clap"),
-        ("dropped", "one label", ("Bark",), "clap"),
-        ("dropped", "no label above threshold", (), "clap"),
+        ("kept", "", ("Rain", "Bark"), "panns"),
+        ("dropped", "one label", ("Bark",), "panns"),
+        ("dropped", "no label above threshold", (), "panns"),
         ("kept", "", ("Rain", "Siren"), "corpus"),
     ]
     assert len(rows[0].scores) == 2
