@@ -1,8 +1,9 @@
 """Corpus readers: the user's list, folder, AudioSet segments or ESC-50 as a stream of ``CorpusEntry``.
 
-First step of ingest. Readers look at lists and folders only; no recording is opened and no label is judged here. What
-the user has to repair before any work (no such list, no such column, nothing in it) is a ``UserError``; a recording
-that the list names and the disk does not hold becomes an entry like any other, and a counted clip in ingest.
+First step of ingest. Readers look at lists and folders only, on a disk or in a bucket (``s3://``); no recording is
+opened and no label is judged here. What the user has to repair before any work (no such list, no such column, nothing
+in it) is a ``UserError``; a recording that the list names and that is not there becomes an entry like any other, and a
+counted clip in ingest.
 
 Example::
 
@@ -16,8 +17,11 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
+from pyarrow import fs
+
 from data_specs.config import CorpusConfig
 from data_specs.errors import UserError
+from data_specs.filesystems import files_below, is_uri, join, kind_of, parent
 from data_specs.list_files import csv_lines, list_rows
 from data_specs.records import CorpusEntry
 
@@ -52,7 +56,7 @@ def iter_corpus(config: CorpusConfig) -> Iterator[CorpusEntry]:
     if not config.path:
         raise UserError(f"corpus.path is empty: give the path of the {config.kind.replace('_', ' ')}")
     readers = {"clip_list": _clip_list, "folder": _folder, "audioset": _audioset, "esc50": _esc50}
-    entries = readers[config.kind](Path(config.path), config)
+    entries = readers[config.kind](config.path, config)
     return _of_split(entries, config)
 
 
@@ -72,38 +76,38 @@ def _of_split(entries: Iterable[CorpusEntry], config: CorpusConfig) -> Iterator[
         raise UserError(f"{config.path} is an empty corpus: it names no recording")
 
 
-def _clip_list(path: Path, config: CorpusConfig) -> Iterator[CorpusEntry]:
+def _clip_list(path: str, config: CorpusConfig) -> Iterator[CorpusEntry]:
     """Columns path, labels (``;``-separated or, in Parquet, a list) and, optionally, split."""
     rows = list_rows(path, required=("path", "labels"), optional=("split",))
-    root = _audio_root(config, path.parent)
+    root = _audio_root(config, parent(path))
     for where, row in rows:
         if not row["path"]:
             raise UserError(f"{path}, {where}: no path")
         labels = row["labels"]
         texts = labels.split(";") if isinstance(labels, str) else labels or ()
         yield CorpusEntry(
-            path=_under(root, row["path"]),
+            path=join(root, row["path"]),
             labels=tuple(text.strip() for text in texts if text and text.strip()),
             split=str(row.get("split") or "").strip(),
         )
 
 
-def _folder(path: Path, config: CorpusConfig) -> Iterator[CorpusEntry]:
-    if not path.is_dir():
+def _folder(path: str, config: CorpusConfig) -> Iterator[CorpusEntry]:
+    if kind_of(path) != fs.FileType.Directory:
         raise UserError(f"no folder {path}: corpus.path must be a folder of recordings")
-    return (CorpusEntry(path=os.path.join(path, name)) for name in _recordings(path))
+    return (CorpusEntry(path=join(path, name)) for name in _recordings(path))
 
 
-def _audioset(path: Path, config: CorpusConfig) -> Iterator[CorpusEntry]:
+def _audioset(path: str, config: CorpusConfig) -> Iterator[CorpusEntry]:
     """AudioSet's published segment CSV: three comment lines, then ``id, start, end, "/m/..,/m/.."``.
 
     Recordings are files named ``<id>``, ``Y<id>`` or ``<id>_<start>``; the last kind is the segment cut out already.
     """
-    if not path.is_file():
+    if kind_of(path) != fs.FileType.File:
         raise UserError(f"no file {path}: corpus.path must be an AudioSet segments CSV")
-    root = _audio_root(config, path.parent)
+    root = _audio_root(config, parent(path))
     files = _youtube_files(root)
-    split = path.stem.removesuffix("_segments")
+    split = Path(path).stem.removesuffix("_segments")
     for number, row in enumerate(csv_lines(path), start=1):
         if not row or row[0].startswith("#"):
             continue
@@ -118,7 +122,7 @@ def _audioset(path: Path, config: CorpusConfig) -> Iterator[CorpusEntry]:
         name = _segment_file(files.get(youtube_id, ()), start_s) or f"{youtube_id}.wav"
         cut_already = bool((_youtube_name(name) or ("", ""))[1])
         yield CorpusEntry(
-            path=os.path.join(root, name),
+            path=join(root, name),
             labels=tuple(mid.strip() for mid in mids.split(",") if mid.strip()),
             split=split,
             start_s=0.0 if cut_already else start_s,
@@ -126,18 +130,18 @@ def _audioset(path: Path, config: CorpusConfig) -> Iterator[CorpusEntry]:
         )
 
 
-def _esc50(path: Path, config: CorpusConfig) -> Iterator[CorpusEntry]:
+def _esc50(path: str, config: CorpusConfig) -> Iterator[CorpusEntry]:
     """ESC-50 as published: ``meta/esc50.csv`` and ``audio/``; folds become splits ``fold1`` to ``fold5``."""
-    table = path / "meta" / "esc50.csv"
+    table = join(path, "meta/esc50.csv")
     rows = list_rows(table, required=("filename", "fold", "category"))
-    root = _audio_root(config, path / "audio")
+    root = _audio_root(config, join(path, "audio"))
     names = _esc50_labels()
     for where, row in rows:
         if not row["filename"]:
             raise UserError(f"{table}, {where}: no filename")
         # A category without an AudioSet class keeps its own name: ingest drops it as an unknown label, and counts it.
         yield CorpusEntry(
-            path=_under(root, row["filename"]),
+            path=join(root, row["filename"]),
             labels=(names.get(row["category"], row["category"]),),
             split=f"fold{row['fold']}",
         )
@@ -148,21 +152,23 @@ def _esc50_labels() -> dict[str, str]:
     return {row["category"]: row["display_name"] for row in csv.DictReader(table.splitlines())}
 
 
-def _audio_root(config: CorpusConfig, default: Path) -> Path:
-    root = Path(config.audio_root) if config.audio_root else default
-    if not root.is_dir():
+def _audio_root(config: CorpusConfig, default: str) -> str:
+    root = config.audio_root or default
+    if kind_of(root) != fs.FileType.Directory:
         raise UserError(f"no folder {root}: corpus.audio_root must be the folder that holds the recordings")
     return root
 
 
-def _under(root: Path, name: str) -> str:
-    """The path of a listed recording; spelt in one way, so that a file that is listed twice is noticed."""
-    return os.path.normpath(os.path.join(root, name))
-
-
-def _recordings(root: Path) -> Iterator[str]:
+def _recordings(root: str) -> Iterator[str]:
     """Paths, relative to ``root``, of all recordings below it in sorted order; links are followed, hidden names not."""
-    listed = DECODED_SUFFIXES | NOT_DECODED_SUFFIXES
+    return filter(_is_recording, files_below(root)) if is_uri(root) else _recordings_on_disk(root)
+
+
+def _is_recording(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in DECODED_SUFFIXES | NOT_DECODED_SUFFIXES
+
+
+def _recordings_on_disk(root: str) -> Iterator[str]:
     visited: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -172,7 +178,7 @@ def _recordings(root: Path) -> Iterator[str]:
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in listed:
+            if not name.startswith(".") and _is_recording(name):
                 yield os.path.relpath(os.path.join(folder, _representable(name, folder)), root)
 
 
@@ -184,7 +190,7 @@ def _representable(name: str, folder: str) -> str:
     return name
 
 
-def _youtube_files(root: Path) -> dict[str, tuple[str, ...]]:
+def _youtube_files(root: str) -> dict[str, tuple[str, ...]]:
     """Recordings below ``root`` by the YouTube id in their names."""
     files: dict[str, tuple[str, ...]] = {}
     for name in _recordings(root):

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import pyarrow as pa
 from pyarrow import fs
@@ -35,11 +35,32 @@ _PASSING = re.compile(
     r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT"
     r"|UNKNOWN \(HTTP status (5\d\d|429)\))"
 )
+_URI = re.compile(
+    r"(?P<scheme>[a-z0-9+]+)://(?P<bucket>[^/?]*)(?P<key>(?:/.*?)?)(?P<query>(?:\?[a-z_]+=.*)?)", re.DOTALL
+)
 _S3_OPTIONS = ("endpoint_override", "region", "scheme")
 
 
 class StorageError(OSError):
     """A file or bucket could not be read or written, after all attempts. The message is one line that names it."""
+
+
+class Uri(NamedTuple):
+    """A URI in parts; keys of buckets are taken as they are, ``#`` and ``%`` have no meaning in them."""
+
+    scheme: str
+    bucket: str
+    key: str
+    query: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}{self.key}{self.query}"
+
+    @classmethod
+    def of(cls, text: str | Path) -> "Uri":
+        """The parts of a URI; all of them empty for anything else."""
+        match = _URI.fullmatch(str(text))
+        return cls(match["scheme"], match["bucket"], match["key"], match["query"]) if match else cls("", "", "", "")
 
 
 def is_uri(name: str | Path) -> bool:
@@ -50,23 +71,22 @@ def is_uri(name: str | Path) -> bool:
 def join(root: str | Path, name: str) -> str:
     """The address of ``name`` as seen from the folder ``root``; a URI or an absolute path stays as it is.
 
-    Paths are spelt in one way (no ``.``, no ``..``), so that a file that is listed twice is noticed.
+    Addresses are spelt in one way (no ``.``, no ``..``), so that a file that is listed twice is noticed.
     """
     if is_uri(name):
         return name
-    if not is_uri(root):
+    if not is_uri(root) or os.path.isabs(name):
         return os.path.normpath(os.path.join(root, name))
-    parts = urlsplit(str(root))
-    path = os.path.normpath(os.path.join(parts.path or "/", name))
-    return parts._replace(path=path).geturl()
+    uri = Uri.of(root)
+    return str(uri._replace(key=os.path.normpath(f"/{uri.key.strip('/')}/{name}".replace("//", "/"))))
 
 
 def parent(name: str | Path) -> str:
     """The folder of a file, as a path or URI."""
     if not is_uri(name):
-        return os.path.dirname(os.path.abspath(name))
-    parts = urlsplit(str(name))
-    return parts._replace(path=os.path.dirname(parts.path)).geturl()
+        return os.path.dirname(name) or "."
+    uri = Uri.of(name)
+    return str(uri._replace(key=os.path.dirname(uri.key)))
 
 
 def resolve(name: str | Path) -> tuple[fs.FileSystem, str]:
@@ -77,19 +97,18 @@ def resolve(name: str | Path) -> tuple[fs.FileSystem, str]:
     """
     if not is_uri(name):
         return fs.LocalFileSystem(), Path(name).expanduser().absolute().as_posix()
-    uri = str(name)
-    parts = urlsplit(uri)
+    uri = Uri.of(name)
     try:
-        if parts.scheme != "s3":
-            filesystem, path = fs.FileSystem.from_uri(uri)
+        if uri.scheme != "s3":
+            filesystem, path = fs.FileSystem.from_uri(str(name))
             return filesystem, path.rstrip("/") or "/"
-        options = dict(parse_qsl(parts.query))
+        options = dict(parse_qsl(uri.query[1:]))
         unknown = sorted(options.keys() - set(_S3_OPTIONS))
-        if unknown or not parts.netloc:
+        if unknown or not uri.bucket:
             raise ValueError(f"unknown option {unknown[0]!r}" if unknown else "it names no bucket")
-        return _s3_of(parts.netloc, options), f"{parts.netloc}{parts.path}".rstrip("/")
+        return _s3_of(uri.bucket, options), f"{uri.bucket}{uri.key}".rstrip("/")
     except (ValueError, pa.ArrowException, OSError) as error:
-        raise UserError(f"cannot use {uri!r} as storage: {first_line(error)}") from None
+        raise UserError(f"cannot use {str(name)!r} as storage: {first_line(error)}") from None
 
 
 def _s3_of(bucket: str, options: dict[str, str]) -> fs.FileSystem:
@@ -118,6 +137,26 @@ def _s3(endpoint: str, region: str, scheme: str, process_id: int) -> fs.FileSyst
 def may_pass(error: OSError) -> bool:
     """Whether a later attempt may succeed: the store was not reached or not able, as against not willing."""
     return _PASSING.search(str(error)) is not None
+
+
+def kind_of(name: str | Path) -> fs.FileType:
+    """Whether there is a file, a folder or nothing at this address.
+
+    Raises:
+        StorageError: the store does not answer, or refuses.
+    """
+    filesystem, path = resolve(name)
+    with telling("look up", str(name)):
+        return filesystem.get_file_info(path).type
+
+
+def files_below(root: str | Path) -> Iterator[str]:
+    """Names, relative to ``root``, of all files below a folder of a store, sorted; hidden ones are left out."""
+    filesystem, path = resolve(root)
+    with telling("list", str(root)):
+        infos = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+    names = (info.path.removeprefix(path).lstrip("/") for info in infos if info.type == fs.FileType.File)
+    yield from sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
 
 
 @contextmanager

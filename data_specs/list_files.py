@@ -1,29 +1,36 @@
-"""Rows of the lists that users write: CSV with a header, or Parquet. What is wrong with them is told in one line.
+"""Rows of the lists that users write: CSV with a header, or Parquet, on a disk or in a bucket. What is wrong with them
+is told in one line.
 
 The corpus readers stand on this, and everything else that reads a user's list.
 
 Example::
 
-    for where, row in list_rows(Path("clips.csv"), required=("path", "labels"), optional=("split",)):
+    for where, row in list_rows("s3://bucket/clips.csv", required=("path", "labels"), optional=("split",)):
         print(where, row["path"])          # 'row 2', 'audio/a.flac'
 """
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from data_specs.errors import UserError
+from data_specs.filesystems import StorageError, is_uri, kind_of, may_pass, resolve, telling
+from data_specs.remote_files import open_remote
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
-def list_rows(path: Path, *, required: tuple[str, ...], optional: tuple[str, ...] = (), lists: str = "labels") -> Rows:
+def list_rows(
+    path: str | Path, *, required: tuple[str, ...], optional: tuple[str, ...] = (), lists: str = "labels"
+) -> Rows:
     """Rows of a CSV or Parquet file, each with the words that say where it stands.
 
     CSV values are text. Parquet values of the required columns are text or None; the column ``lists`` may also hold
@@ -32,23 +39,25 @@ def list_rows(path: Path, *, required: tuple[str, ...], optional: tuple[str, ...
     Raises:
         UserError: no such file, not what its suffix says, no such column, or a row that does not fit the header.
     """
-    if not path.is_file():
+    if kind_of(path) != fs.FileType.File:
         raise UserError(f"no file {path}")
-    if path.suffix.lower() in PARQUET_SUFFIXES:
+    if Path(path).suffix.lower() in PARQUET_SUFFIXES:
         return _parquet_rows(path, required, optional, lists)
     return _csv_rows(path, required, optional)
 
 
-def csv_lines(path: Path) -> Iterator[list[str]]:
+def csv_lines(path: str | Path) -> Iterator[list[str]]:
     """The values of every record of a CSV file, header and comments too.
 
     Raises:
         UserError: no such file, not readable, not UTF-8, or not CSV.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with _open_text(path) as stream:
             yield from csv.reader(stream, skipinitialspace=True)
     except OSError as error:
+        if isinstance(error, StorageError) and may_pass(error):
+            raise
         raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text: save it as CSV UTF-8") from None
@@ -56,7 +65,13 @@ def csv_lines(path: Path) -> Iterator[list[str]]:
         raise UserError(f"{path} is not a CSV file: {error}") from None
 
 
-def _csv_rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Rows:
+def _open_text(path: str | Path) -> TextIO:
+    if not is_uri(path):
+        return Path(path).open(encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(open_remote(path).buffered, encoding="utf-8-sig", newline="")
+
+
+def _csv_rows(path: str | Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Rows:
     rows = csv_lines(path)
     header = [name.strip() for name in next(rows, [])]
     if not header:
@@ -74,9 +89,10 @@ def _csv_rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) 
         yield f"row {number}", {name: values[column] for name, column in named}
 
 
-def _parquet_rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...], lists: str) -> Rows:
+def _parquet_rows(path: str | Path, required: tuple[str, ...], optional: tuple[str, ...], lists: str) -> Rows:
+    filesystem, name = resolve(path)
     try:
-        with pq.ParquetFile(path) as file:
+        with telling("read", str(path)), filesystem.open_input_file(name) as source, pq.ParquetFile(source) as file:
             schema = file.schema_arrow
             _check_columns(path, schema.names, required)
             for name in required:
@@ -90,10 +106,12 @@ def _parquet_rows(path: Path, required: tuple[str, ...], optional: tuple[str, ..
                     number += 1
                     yield f"row {number}", row
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, StorageError) and may_pass(error):
+            raise
         raise UserError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from None
 
 
-def _check_columns(path: Path, found: list[str], required: tuple[str, ...]) -> None:
+def _check_columns(path: str | Path, found: list[str], required: tuple[str, ...]) -> None:
     missing = [name for name in required if name not in found]
     if missing:
         shown = ", ".join(found[:8])

@@ -1,7 +1,9 @@
 """Sound files in and out: any recording to mono float32 windows, waveforms to FLAC bytes.
 
-Every stage that hears audio stands on this. Files are read in blocks, so that memory is bounded by the window that is
-asked for and not by the recording; what cannot be read raises ``AudioError`` with a short reason that can be counted.
+Every stage that hears audio stands on this. Files are on a disk or in a bucket (``s3://``), and are read in blocks, so
+that memory is bounded by the window that is asked for and not by the recording. What cannot be read raises
+``AudioError`` with a short reason that can be counted; a bucket that does not answer is no property of a recording and
+raises ``StorageError``.
 
 Example::
 
@@ -14,7 +16,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ import soundfile
 import soxr
 
 from data_specs.corpus import NOT_DECODED_SUFFIXES
+from data_specs.filesystems import StorageError, is_uri, may_pass
+from data_specs.remote_files import RemoteFile, open_remote
 
 BLOCK_SAMPLES = 1 << 18
 """Samples of all channels that are in memory at once while a file is read."""
@@ -59,15 +63,16 @@ class Block:
 class AudioReader:
     """An open recording that is read once, front to back, in bounded blocks."""
 
-    def __init__(self, file: soundfile.SoundFile, path: Path) -> None:
-        self._file = file
+    def __init__(self, path: str | Path) -> None:
         self._path = path
+        self._file, self._remote = _open(path)
+        file = self._file
         self.info = AudioInfo(
             duration_s=file.frames / file.samplerate,
             sample_rate_hz=file.samplerate,
             channels=file.channels,
             subtype=file.subtype,
-            truncated=_is_truncated(file, path),
+            truncated=self._is_truncated(),
         )
         self.truncated = self.info.truncated
         self._ended = False
@@ -83,8 +88,9 @@ class AudioReader:
                 return
         except soundfile.LibsndfileError:
             pass
-        self._file.close()
-        self._file = _open(self._path)  # a failed seek leaves the decoder in an undefined state
+        self._check_store()
+        self.close()
+        self._file, self._remote = _open(self._path)  # a failed seek leaves the decoder in an undefined state
         self._ended = False
         if sum(len(block.mono) for block in self.blocks(frames)) < frames:
             raise AudioError("starts after the end of the file")
@@ -103,11 +109,32 @@ class AudioReader:
                 # The decoder lost the stream within this block or just behind it; what it wrote until then is sound.
                 unwritten = np.isnan(buffer[:, 0])
                 got, broken = int(unwritten.argmax()) if unwritten.any() else wanted, True
+            self._check_store()
             if got:
                 yield Block(buffer[:got], buffer[:got].mean(axis=1, dtype=np.float32))
             self.truncated = self.truncated or broken
             self._ended = broken or got < wanted
             frames -= got
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+        if self._remote is not None:
+            self._remote.buffered.close()
+
+    def _check_store(self) -> None:
+        """Tell a bucket that failed from a file that ends."""
+        if self._remote is not None and self._remote.error is not None:
+            raise self._remote.error
+
+    def _is_truncated(self) -> bool:
+        """Whether the container promises more than the file holds; FLAC and MP3 only show it while they are read."""
+        if self._file.format == "OGG":
+            return _ogg_ends_early(_tail(self._path))
+        promised = re.search(r"data : (\d+) \(should be (\d+)\)", self._file.extra_info)
+        if promised:
+            return int(promised[2]) < int(promised[1]) < _STREAMED_BYTES
+        return "not equal to frame count" in self._file.extra_info  # AIFF: COMM and SSND chunks disagree
 
 
 @contextmanager
@@ -116,12 +143,10 @@ def open_audio(path: str | Path) -> Iterator[AudioReader]:
 
     Raises:
         AudioError: missing file, not a file, empty file, not audio, unsupported format, not readable.
+        StorageError: a bucket does not answer; reading may raise it too.
     """
-    reader = AudioReader(_open(Path(path)), Path(path))
-    try:
+    with closing(AudioReader(path)) as reader:
         yield reader
-    finally:
-        reader._file.close()
 
 
 def probe(path: str | Path) -> AudioInfo:
@@ -204,7 +229,28 @@ def _read(reader: AudioReader, first: int, frames: int, *, seek: bool) -> list[n
     return [block.mono for block in reader.blocks(frames)]
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+def _open(path: str | Path) -> tuple[soundfile.SoundFile, RemoteFile | None]:
+    """The decoder of a recording, and the file of a bucket that it reads from, if it is one."""
+    remote = _open_remote(path) if is_uri(path) else None
+    if remote is None:
+        _check_local(Path(path))
+    try:
+        file = soundfile.SoundFile(path if remote is None else remote.buffered)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless formats such as .raw
+        if remote is not None:
+            remote.buffered.close()
+            if remote.error is not None:
+                raise remote.error from None
+        suffix = Path(path).suffix.lower()
+        reason = f"unsupported format {suffix}, convert to FLAC" if suffix in NOT_DECODED_SUFFIXES else "not audio"
+        raise AudioError(reason) from None
+    if file.samplerate < MIN_RATE_HZ:
+        file.close()
+        raise AudioError(f"sample rate below {MIN_RATE_HZ} Hz")
+    return file, remote
+
+
+def _check_local(path: Path) -> None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -217,33 +263,33 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise AudioError("empty file")
     if not os.access(path, os.R_OK):
         raise AudioError("not readable: permission denied")
+
+
+def _open_remote(path: str | Path) -> RemoteFile:
     try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless formats such as .raw
-        suffix = path.suffix.lower()
-        reason = f"unsupported format {suffix}, convert to FLAC" if suffix in NOT_DECODED_SUFFIXES else "not audio"
-        raise AudioError(reason) from None
-    if file.samplerate < MIN_RATE_HZ:
-        file.close()
-        raise AudioError(f"sample rate below {MIN_RATE_HZ} Hz")
-    return file
+        remote = open_remote(path, raising=False)
+    except FileNotFoundError:
+        raise AudioError("missing file") from None
+    except StorageError as error:
+        if may_pass(error):
+            raise
+        raise AudioError("not readable: the bucket refuses") from None
+    if remote.size == 0:
+        remote.buffered.close()
+        raise AudioError("empty file")
+    return remote
 
 
-def _is_truncated(file: soundfile.SoundFile, path: Path) -> bool:
-    """Whether the container promises more than the file holds; FLAC and MP3 only show it while they are read."""
-    if file.format == "OGG":
-        return _ogg_ends_early(path)
-    promised = re.search(r"data : (\d+) \(should be (\d+)\)", file.extra_info)
-    if promised:
-        return int(promised[2]) < int(promised[1]) < _STREAMED_BYTES
-    return "not equal to frame count" in file.extra_info  # AIFF: COMM and SSND chunks disagree
+def _tail(path: str | Path) -> bytes:
+    """The last bytes of a file, enough for two pages of Ogg."""
+    remote = open_remote(path) if is_uri(path) else None
+    with open(path, "rb") if remote is None else remote.buffered as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - (1 << 17)))
+        return stream.read()
 
 
-def _ogg_ends_early(path: Path) -> bool:
+def _ogg_ends_early(tail: bytes) -> bool:
     """A whole Ogg file ends with a page that is complete and carries the end-of-stream flag (RFC 3533, section 6)."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - (1 << 17)))
-        tail = stream.read()
     page = tail[tail.rfind(b"OggS") :]
     if len(page) < 27 or len(page) < 27 + page[26]:
         return True
