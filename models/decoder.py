@@ -4,6 +4,7 @@ Shapes: B batch, Q queries, L tokens, C channels, D query size (positive and neg
 Submodules are named as in the public CLAPSep code (Ma et al. 2024, https://arxiv.org/abs/2402.17455).
 """
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_specs.config import SeparatorConfig
@@ -29,7 +30,7 @@ class DecoderStage(nn.Module):
 
 
 class InversePatchEmbed(nn.Module):
-    """Tokens back to an image, by a transposed convolution."""
+    """Tokens back to an image: a transposed convolution, computed as the matrix product that it is."""
 
     def __init__(self, patch_size: int, dim: int):
         super().__init__()
@@ -38,8 +39,10 @@ class InversePatchEmbed(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, L, C) to (B, 1, side, side)."""
-        side = round(tokens.shape[1] ** 0.5)
-        return self.proj(self.norm(tokens).transpose(1, 2).unflatten(2, (side, side)))
+        side, size = round(tokens.shape[1] ** 0.5), self.proj.stride[0]
+        patches = F.linear(self.norm(tokens), self.proj.weight.flatten(1).T) + self.proj.bias  # (B, L, size * size)
+        squares = patches.unflatten(2, (size, size)).unflatten(1, (side, side)).transpose(2, 3)
+        return squares.reshape(-1, 1, side * size, side * size)
 
 
 class Decoder(nn.Module):

@@ -6,14 +6,16 @@ Source: Perez et al. 2018, "FiLM", https://arxiv.org/abs/1709.07871.
 
 from torch import Tensor, nn
 
+from models.linear import Linear
+
 
 class FiLM(nn.Module):
     """``gamma(query) * features + beta(query)``, for all queries of a mixture at once."""
 
     def __init__(self, query_dim: int, dim: int):
         super().__init__()
-        self.beta = nn.Linear(query_dim, dim)
-        self.gamma = nn.Linear(query_dim, dim)
+        self.beta = Linear(query_dim, dim)
+        self.gamma = Linear(query_dim, dim)
 
     def forward(self, features: Tensor, queries: Tensor) -> Tensor:
         """Features (B, L, C) and queries (B, Q, D) to (B, Q, L, C)."""
@@ -27,7 +29,7 @@ class ConditionedSkip(nn.Module):
     def __init__(self, encoder_dim: int, dim: int, query_dim: int):
         super().__init__()
         self.skip_conv = FiLM(query_dim, dim)
-        self.feature_proj = nn.Linear(encoder_dim, dim)
+        self.feature_proj = Linear(encoder_dim, dim)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, feature: Tensor, queries: Tensor, state: Tensor | None = None) -> Tensor:

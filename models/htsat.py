@@ -12,6 +12,8 @@ Example::
     embedding = encoder.pool(features)    # (B, 8 * width)
 """
 
+import torch
+import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ from models.swin import PatchMerging, swin_blocks
 
 
 class PatchEmbed(nn.Module):
-    """Square patches of the folded spectrogram as tokens."""
+    """Square patches of the folded spectrogram as tokens: a convolution, computed as the matrix product that it is."""
 
     def __init__(self, patch_size: int, dim: int):
         super().__init__()
@@ -30,7 +32,10 @@ class PatchEmbed(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 1, side, side) to (B, tokens, C)."""
-        return self.norm(self.proj(image).flatten(2).transpose(1, 2))
+        size = self.proj.stride[0]
+        patches = image.unflatten(2, (-1, size)).unflatten(4, (-1, size))  # (B, 1, rows, size, columns, size)
+        patches = patches.transpose(3, 4).flatten(4).flatten(1, 3)  # (B, tokens, size * size)
+        return self.norm(F.linear(patches, self.proj.weight.flatten(1), self.proj.bias))
 
 
 class EncoderStage(nn.Module):
@@ -105,8 +110,9 @@ class HTSAT(nn.Module):
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
         """Waveform (B, T) to the patch tokens and each stage's output, (B, tokens, channels) each."""
-        mel = self.logmel(self.resample(waveform), frames=self.config.frames)  # (B, N, M)
-        mel = self.bn0(mel.transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
+        with torch.autocast(waveform.device.type, enabled=False):  # half precision is too coarse for levels in dB
+            mel = self.logmel(self.resample(waveform.float()), frames=self.config.frames)  # (B, N, M)
+            mel = self.bn0(mel.flatten(0, 1)[:, :, None, None]).view_as(mel)
         features = [self.patch_embed(fold(mel, self.folds))]
         for layer in self.layers:
             features.append(layer(features[-1]))

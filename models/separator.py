@@ -105,7 +105,8 @@ class Separator(nn.Module):
 
     def separate(self, features: MixtureFeatures, queries: Tensor) -> Tensor:
         """Queries (B, Q, 2 D) to estimates (B, Q, T) (eq. 4), all queries of all mixtures in one batch."""
-        masked = self.masks(features, queries) * features.spectrum.unsqueeze(1)
+        parts = torch.view_as_real(features.spectrum).unsqueeze(1)  # (B, 1, N, F, 2)
+        masked = torch.view_as_complex(parts * self.masks(features, queries).unsqueeze(-1).float())
         return self.stft.inverse(masked, length=features.length) * features.level.unsqueeze(1)
 
     def forward(self, mixture: Tensor, queries: Tensor) -> Tensor:

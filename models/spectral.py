@@ -60,7 +60,7 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor, frames: int | None = None) -> Tensor:
         """Waveform (B, T) to dB (B, N, M). With ``frames``, silence is appended, or the end cut, to that many."""
-        power = self.stft(waveform).abs().square()  # (B, N, F)
+        power = torch.view_as_real(self.stft(waveform)).square().sum(dim=-1)  # (B, N, F)
         if frames is not None:
             power = nn.functional.pad(power, (0, 0, 0, frames - power.shape[1]))
         return 10 * torch.log10((power @ self.filters).clamp(min=self.floor))

@@ -7,8 +7,10 @@ Source: Liu et al. 2021, "Swin Transformer", https://arxiv.org/abs/2103.14030.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models.attention import attend
+from models.linear import Linear
 
 CROSS_REGION = -100.0  # added to the attention between tokens that a cyclic shift made neighbours
 
@@ -27,17 +29,24 @@ def from_windows(windows: Tensor, side: int, h: int, w: int) -> Tensor:
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention inside windows, with a learned bias per relative position."""
+    """Multi-head self-attention inside windows, with a learned bias per relative position.
+
+    Args:
+        region_bias: (windows, S * S, S * S), keeps tokens apart that a shift made neighbours; None without a shift.
+    """
 
     relative_position_index: Tensor
+    region_bias: Tensor | None
+    packed_bias: Tensor | None = None
 
-    def __init__(self, dim: int, side: int, heads: int):
+    def __init__(self, dim: int, side: int, heads: int, region_bias: Tensor | None):
         super().__init__()
         self.heads = heads
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * side - 1) ** 2, heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
+        self.register_buffer("region_bias", region_bias, persistent=False)
 
         rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
         rows, columns = rows.flatten(), columns.flatten()
@@ -45,16 +54,29 @@ class WindowAttention(nn.Module):
         column_offset = columns[:, None] - columns[None, :] + side - 1
         self.register_buffer("relative_position_index", row_offset * (2 * side - 1) + column_offset, persistent=False)
 
-    def forward(self, windows: Tensor, region_bias: Tensor | None) -> Tensor:
-        """Attend within windows (B * n, S * S, C); ``region_bias`` (n, S * S, S * S) keeps shifted regions apart."""
+    def bias(self) -> Tensor:
+        """What is added to the scores, (1 or windows, heads, S * S, S * S)."""
+        if self.packed_bias is not None:
+            return self.packed_bias
+        n = len(self.relative_position_index)
+        bias = self.relative_position_bias_table.index_select(0, self.relative_position_index.flatten())
+        bias = bias.view(n, n, -1).permute(2, 0, 1).unsqueeze(0)
+        return bias if self.region_bias is None else bias + self.region_bias.unsqueeze(1)
+
+    def pack(self, dtype: torch.dtype) -> None:
+        """Prepare for inference, until training mode: make the bias once."""
+        self.packed_bias = self.bias().detach().to(dtype).contiguous()
+
+    def train(self, mode: bool = True) -> "WindowAttention":
+        """Training mode, without a ready bias, or evaluation mode."""
+        self.packed_bias = None if mode else self.packed_bias
+        return super().train(mode)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Attend within windows (B * windows, S * S, C), those of a clip side by side."""
         b, n, c = windows.shape
         q, k, v = self.qkv(windows).view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]  # (1, h, n, n)
-        if region_bias is not None:
-            count = len(region_bias)
-            bias = (bias + region_bias[:, None]).repeat(b // count, 1, 1, 1)  # windows of a clip are contiguous
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
-        return self.proj(attended.transpose(1, 2).reshape(b, n, c))
+        return self.proj(attend(q, k, v, self.bias()).transpose(1, 2).reshape(b, n, c))
 
 
 class MLP(nn.Module):
@@ -62,17 +84,15 @@ class MLP(nn.Module):
 
     def __init__(self, dim: int, hidden: int):
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = Linear(dim, hidden, activation="gelu")
+        self.fc2 = Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.fc1(x))
 
 
 class SwinBlock(nn.Module):
     """Pre-norm window attention and MLP; every second block of a stage shifts its windows by half a side."""
-
-    region_bias: Tensor | None
 
     def __init__(self, dim: int, resolution: int, heads: int, window_size: int, shifted: bool):
         super().__init__()
@@ -80,10 +100,9 @@ class SwinBlock(nn.Module):
         self.side = min(window_size, resolution)
         self.shift = window_size // 2 if shifted and resolution > window_size else 0
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = WindowAttention(dim, self.side, heads)
+        self.attn = WindowAttention(dim, self.side, heads, self._region_bias() if self.shift else None)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = MLP(dim, 4 * dim)
-        self.register_buffer("region_bias", self._region_bias() if self.shift else None, persistent=False)
 
     def _region_bias(self) -> Tensor:
         """(windows, S * S, S * S): 0 within a region of the unshifted grid, ``CROSS_REGION`` across."""
@@ -100,9 +119,7 @@ class SwinBlock(nn.Module):
         grid = self.norm1(tokens).view(b, self.resolution, self.resolution, c)
         if self.shift:
             grid = grid.roll((-self.shift, -self.shift), dims=(1, 2))
-        grid = from_windows(
-            self.attn(to_windows(grid, self.side), self.region_bias), self.side, self.resolution, self.resolution
-        )
+        grid = from_windows(self.attn(to_windows(grid, self.side)), self.side, self.resolution, self.resolution)
         if self.shift:
             grid = grid.roll((self.shift, self.shift), dims=(1, 2))
         tokens = tokens + grid.reshape(b, -1, c)
@@ -116,7 +133,7 @@ class PatchMerging(nn.Module):
         super().__init__()
         self.resolution = resolution
         self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.reduction = Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, H * W, C) to (B, H * W / 4, 2 C)."""
@@ -134,7 +151,7 @@ class PatchExpand(nn.Module):
     def __init__(self, dim: int, resolution: int):
         super().__init__()
         self.resolution = resolution
-        self.expand = nn.Linear(dim, 2 * dim, bias=False)
+        self.expand = Linear(dim, 2 * dim, bias=False)
         self.norm = nn.LayerNorm(dim // 2)
 
     def forward(self, tokens: Tensor) -> Tensor:
