@@ -178,6 +178,7 @@ class SeparateConfig(Section):
 
     unit_clips: int = Field(16, ge=1, description="Clips per work unit: the unit of commit, retry and resume.")
     batch_clips: int = Field(4, ge=1)
+    bf16: bool = Field(False, description="Run the separator in bfloat16 autocast: faster, a little less exact.")
 
 
 class GateConfig(Section):

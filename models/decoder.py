@@ -40,7 +40,8 @@ class InversePatchEmbed(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, L, C) to (B, 1, side, side)."""
         side, size = round(tokens.shape[1] ** 0.5), self.proj.stride[0]
-        patches = F.linear(self.norm(tokens), self.proj.weight.flatten(1).T) + self.proj.bias  # (B, L, size * size)
+        bias = self.proj.get_parameter("bias").expand(size * size)
+        patches = F.linear(self.norm(tokens), self.proj.weight.flatten(1).T, bias)  # (B, L, size * size)
         squares = patches.unflatten(2, (size, size)).unflatten(1, (side, side)).transpose(2, 3)
         return squares.reshape(-1, 1, side * size, side * size)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from data_specs.config import ModelConfig
 from data_specs.errors import UserError
+from models.inference import prepare_for_inference
 from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder, load_query_encoder
 from models.separator import Separator
@@ -30,15 +31,24 @@ def others(labels: Sequence[str]) -> list[list[str]]:
 
 
 class LabelSeparator:
-    """Separates clips by text; see the module's docstring. ``checkpoint_hash`` names the separator's weights."""
+    """Separates clips by text; see the module's docstring.
 
-    def __init__(self, separator: Separator, encoder: QueryEncoder, checkpoint_hash: str):
-        self.separator = separator.eval()
+    Args:
+        separator: is made ready for inference, in place.
+        encoder: gives its queries.
+        checkpoint_hash: names the separator's weights.
+        bf16: run the separator in bfloat16 autocast.
+    """
+
+    def __init__(self, separator: Separator, encoder: QueryEncoder, checkpoint_hash: str, *, bf16: bool = False):
+        prepare_for_inference(separator, bf16=bf16)
+        self.separator = separator
         self.encoder = encoder
         self.checkpoint_hash = checkpoint_hash
+        self.bf16 = bf16
 
     @classmethod
-    def load(cls, config: ModelConfig) -> "LabelSeparator":
+    def load(cls, config: ModelConfig, *, bf16: bool = False) -> "LabelSeparator":
         """From ``config.checkpoint`` and ``config.clap``.
 
         Raises:
@@ -51,7 +61,7 @@ class LabelSeparator:
                 f"the separator {config.checkpoint} expects queries of size {expected}, found {encoder.dim} from the "
                 f"query encoder {config.clap}: give the one that it was trained with as model.clap"
             )
-        return cls(separator, encoder, starting_hash(config))
+        return cls(separator, encoder, starting_hash(config), bf16=bf16)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -95,6 +105,11 @@ class LabelSeparator:
 
         A query may lack its positive text: what none of its negatives explains is the answer.
         """
-        embedded = embed_queries(self.encoder, queries, tokens=self.separator.takes_tokens)
-        tracks = self.separator(mixtures, embedded)  # (B, Q, T)
-        return [track[: len(one)] for track, one in zip(tracks, queries, strict=True)]
+        tracks: dict[int, Tensor] = {}
+        for count in sorted({len(own) for own in queries}):  # clips with as many queries at once: none is padded
+            rows = [row for row, own in enumerate(queries) if len(own) == count]
+            embedded = embed_queries(self.encoder, [queries[row] for row in rows], tokens=self.separator.takes_tokens)
+            with torch.autocast(mixtures.device.type, torch.bfloat16, enabled=self.bf16):
+                estimates = self.separator(mixtures[rows], embedded)  # (rows, Q, T)
+            tracks.update(zip(rows, estimates, strict=True))
+        return [tracks[row] for row in range(len(queries))]

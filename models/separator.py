@@ -42,6 +42,7 @@ class Separator(nn.Module):
 
     takes_tokens = False  # a query is one vector
     level_floor = 1e-5  # RMS below which a mixture is not amplified further
+    batches_measured = 300  # at momentum 0.01, 95 % of the statistics are measured ones
 
     def __init__(self, config: SeparatorConfig):
         super().__init__()
@@ -61,11 +62,16 @@ class Separator(nn.Module):
         self.window_length = config.window_length
 
     def train(self, mode: bool = True) -> "Separator":
-        """Training mode; with a frozen encoder (``models.lora``) all normalisation statistics stay as they are."""
+        """Training mode, or evaluation mode.
+
+        With a frozen encoder (``models.lora``) normalisation statistics stay as they are, those of the spectrum only
+        once enough batches went into them: the spectrum of an untrained separator has to be measured first.
+        """
         super().train(mode)
         if not self.encoder.bn0.weight.requires_grad:
             self.encoder.eval()
-            self.mask_net.spec_norm.eval()
+            if int(self.mask_net.spec_norm.num_batches_tracked or 0) >= self.batches_measured:
+                self.mask_net.spec_norm.eval()
         return self
 
     def encode(self, mixture: Tensor) -> MixtureFeatures:

@@ -132,7 +132,7 @@ def separate_units(
 
 def load_separator(config: Config, checkpoint: str) -> Separator:
     """The separator of a worker, on torch's default device."""
-    return LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}))
+    return LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}), bf16=config.separate.bf16)
 
 
 class _UnitWorker:
