@@ -118,6 +118,8 @@ class ClapClassifier(nn.Module):
         sample_rate_hz: of the waveforms; they are resampled to CLAP's own rate.
     """
 
+    texts: Tensor
+
     def __init__(self, clap: TinyClap, vocabulary: Sequence[str], sample_rate_hz: int):
         super().__init__()
         self.vocabulary = tuple(vocabulary)
