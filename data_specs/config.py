@@ -14,12 +14,13 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from data_specs.errors import UserError
+from data_specs.extractors import ConformerConfig, ResUNetConfig, UNetConfig
 from data_specs.section import Section
 
 
@@ -97,6 +98,7 @@ class SeparatorConfig(Section):
     The defaults are the embedded size; the paper's is in the preset ``full``.
     """
 
+    kind: Literal["clearsep"] = "clearsep"
     encoder: HTSATConfig = HTSATConfig()
     lora_rank: int = Field(8, ge=0, description="0 leaves the encoder frozen without adapters.")
     decoder_width: int = 24
@@ -136,6 +138,22 @@ class SeparatorConfig(Section):
         return round((self.window_s or self.encoder.window_s) * self.sample_rate_hz)
 
 
+def _kind(architecture: Any) -> str:
+    """Which network a configuration describes; ``clearsep`` where it does not say."""
+    found = architecture.get("kind") if isinstance(architecture, dict) else getattr(architecture, "kind", None)
+    return "clearsep" if found is None else str(found)
+
+
+Architecture = Annotated[
+    Annotated[SeparatorConfig, Tag("clearsep")]
+    | Annotated[ConformerConfig, Tag("conformer")]
+    | Annotated[ResUNetConfig, Tag("resunet")]
+    | Annotated[UNetConfig, Tag("unet")],
+    Discriminator(_kind),
+]
+"""The networks that can separate, told apart by ``kind``."""
+
+
 class TextEncoderConfig(Section):
     """Small text encoder: hashed character n-grams per word, then a transformer over the words."""
 
@@ -158,12 +176,13 @@ class ModelConfig(Section):
     """Which weights a workspace starts from; ``embedded`` is what the package ships.
 
     ``checkpoint`` is ``embedded``, a folder with ``separator.safetensors`` and ``config.json``, the file of a published
-    CLAPSep checkpoint, or ``untrained``: the encoder of the LAION-CLAP checkpoint ``clap`` with a new decoder.
+    CLAPSep checkpoint, or ``untrained``: a new network, which for ``clearsep`` has the encoder of the LAION-CLAP
+    checkpoint ``clap``.
     """
 
     checkpoint: str = Field("embedded", description="The separator: a folder, a CLAPSep file, 'embedded', 'untrained'.")
-    architecture: SeparatorConfig = Field(
-        SeparatorConfig(), description="Size of a CLAPSep or untrained separator; a folder says its own."
+    architecture: Architecture = Field(
+        SeparatorConfig(), description="Kind and size of a CLAPSep or untrained separator; a folder says its own."
     )
     clap: str = Field(
         "embedded",
@@ -334,11 +353,20 @@ def _explain(error: ValidationError) -> str:
     """The first problem of a validation error in one line, with a suggestion for a misspelt key."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "union_tag_invalid":
+        return f"{where}: unknown kind {problem['ctx']['tag']!r}, the kinds are {problem['ctx']['expected_tags']}"
     if problem["type"] != "extra_forbidden":
         return f"{where}: {problem['msg'].lower()}, got {problem.get('input')!r}"
     section: Any = Config
     for part in problem["loc"][:-1]:
-        section = section.model_fields[str(part)].annotation
+        section = _inner_section(section, str(part))
     close = difflib.get_close_matches(str(problem["loc"][-1]), section.model_fields, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(section.model_fields)}"
     return f"unknown key {where!r}: {hint}"
+
+
+def _inner_section(section: Any, name: str) -> Any:
+    """The section that a key holds, or, of several possible sections, the one with that tag."""
+    if isinstance(section, type) and issubclass(section, Section):
+        return section.model_fields[name].annotation
+    return next(get_args(one)[0] for one in get_args(section) if Tag(name) in get_args(one)[1:])

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from data_specs.config import ClapConfig, SeparatorConfig
+from data_specs.config import Architecture, ClapConfig
 from data_specs.errors import UserError
 from data_specs.section import Section
 from data_specs.unconditional import TDCNConfig
+from models.architectures import AnySeparator, build_separator
 from models.clap import TinyClap
-from models.separator import Separator
 from models.tdcn import TDCN
 from models.weight_files import mismatch
 
@@ -37,6 +37,7 @@ CLAP_FILES = ("clap.safetensors", "clap.json")
 UNCONDITIONAL_FILES = ("unconditional.safetensors", "unconditional.json")
 
 ConfigT = TypeVar("ConfigT", bound=Section)
+_ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
 
 def checkpoint_folder(name_or_folder: str) -> Path:
@@ -44,19 +45,19 @@ def checkpoint_folder(name_or_folder: str) -> Path:
     return EMBEDDED_FOLDER if name_or_folder == EMBEDDED else Path(name_or_folder)
 
 
-def save_separator(separator: Separator, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+def save_separator(separator: AnySeparator, folder: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write a separator checkpoint; weights appear under their final name only when they are whole."""
     _save(separator, separator.config, folder, SEPARATOR_FILES, dtype)
 
 
-def load_separator(name_or_folder: str) -> Separator:
+def load_separator(name_or_folder: str) -> AnySeparator:
     """A separator in evaluation mode, with float32 weights.
 
     Raises:
         UserError: files missing, damaged, or of another architecture than their configuration says.
     """
     folder = checkpoint_folder(name_or_folder)
-    separator = Separator(_load_config(SeparatorConfig, folder / SEPARATOR_FILES[1]))
+    separator = build_separator(_load_config(_ARCHITECTURE, folder / SEPARATOR_FILES[1]))
     _load_weights(separator, folder / SEPARATOR_FILES[0])
     return separator.eval()
 
@@ -69,7 +70,7 @@ def save_clap(clap: TinyClap, folder: Path, dtype: torch.dtype = torch.float32) 
 def load_clap(name_or_folder: str) -> TinyClap:
     """The CLAP of a folder, in evaluation mode; raises like ``load_separator``."""
     folder = checkpoint_folder(name_or_folder)
-    clap = TinyClap(_load_config(ClapConfig, folder / CLAP_FILES[1]))
+    clap = TinyClap(_load_config(TypeAdapter(ClapConfig), folder / CLAP_FILES[1]))
     _load_weights(clap, folder / CLAP_FILES[0])
     return clap.eval()
 
@@ -82,7 +83,7 @@ def save_unconditional(model: TDCN, folder: Path, dtype: torch.dtype = torch.flo
 def load_unconditional(name_or_folder: str) -> TDCN:
     """The unconditional separator of a folder, in evaluation mode; raises like ``load_separator``."""
     folder = checkpoint_folder(name_or_folder)
-    model = TDCN(_load_config(TDCNConfig, folder / UNCONDITIONAL_FILES[1]))
+    model = TDCN(_load_config(TypeAdapter(TDCNConfig), folder / UNCONDITIONAL_FILES[1]))
     _load_weights(model, folder / UNCONDITIONAL_FILES[0])
     return model.eval()
 
@@ -118,12 +119,12 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _load_config(kind: type[ConfigT], path: Path) -> ConfigT:
+def _load_config(kind: TypeAdapter[ConfigT], path: Path) -> ConfigT:
     try:
-        return kind.model_validate_json(_existing(path).read_text("utf-8"))
+        return kind.validate_json(_existing(path).read_text("utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not text"
-        raise UserError(f"{path} does not describe a {kind.__name__}: {what}") from None
+        raise UserError(f"{path} does not describe a network that can be built: {what}") from None
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:

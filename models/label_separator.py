@@ -16,10 +16,10 @@ from torch import Tensor
 
 from data_specs.config import ModelConfig
 from data_specs.errors import UserError
+from models.architectures import AnySeparator
 from models.inference import prepare_for_inference
 from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder, load_query_encoder
-from models.separator import Separator
 from models.starting_point import starting_hash, starting_separator
 
 Negatives = Sequence[Sequence[str]]
@@ -40,7 +40,7 @@ class LabelSeparator:
         bf16: run the separator in bfloat16 autocast.
     """
 
-    def __init__(self, separator: Separator, encoder: QueryEncoder, checkpoint_hash: str, *, bf16: bool = False):
+    def __init__(self, separator: AnySeparator, encoder: QueryEncoder, checkpoint_hash: str, *, bf16: bool = False):
         prepare_for_inference(separator, bf16=bf16)
         self.separator = separator
         self.encoder = encoder

@@ -1,18 +1,26 @@
 """Low-rank adapters on the encoder's attention, by the peft library.
 
 Training sees ``with_lora(separator)``; ``merge_lora`` folds the adapters into the weights, so that a checkpoint needs
-no adapter code to load and the next round starts with fresh ones.
+no adapter code to load and the next round starts with fresh ones. Only the ClearSep separator has a pre-trained encoder
+that calls for adapters; the extractors pass through unchanged and train as a whole.
 
 Source: Hu et al. 2021, https://arxiv.org/abs/2106.09685; A.1 of the ClearSep paper.
 """
 
+from typing import TypeVar
+
+from models.architectures import AnySeparator
 from models.separator import Separator
+
+SeparatorT = TypeVar("SeparatorT", bound=AnySeparator)
 
 ATTENTION = r".*\.attn\.(qkv|proj)"  # query, key, value and output projections (A.1)
 
 
-def with_lora(separator: Separator) -> Separator:
+def with_lora(separator: SeparatorT) -> SeparatorT:
     """Freeze the encoder and, for a rank above 0, put trainable adapters into it, in place."""
+    if not isinstance(separator, Separator):
+        return separator
     separator.encoder.requires_grad_(False)
     rank = separator.config.lora_rank
     if rank > 0:
@@ -24,8 +32,10 @@ def with_lora(separator: Separator) -> Separator:
     return separator
 
 
-def merge_lora(separator: Separator) -> Separator:
+def merge_lora(separator: SeparatorT) -> SeparatorT:
     """Fold the adapters into the encoder's weights and remove them, in place."""
+    if not isinstance(separator, Separator):
+        return separator
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for module in list(separator.encoder.modules()):

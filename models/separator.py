@@ -87,11 +87,18 @@ class Separator(nn.Module):
         level = torch.ones_like(mixture[:, :1])
         if self.config.normalise_level:
             level = mixture.square().mean(dim=1, keepdim=True).sqrt().clamp(min=self.level_floor)
-        shortest = 2 * self.config.n_fft  # what reflection padding needs, at either sample rate
-        levelled = F.pad(mixture / level, (0, max(0, shortest - mixture.shape[1])))
+        levelled = self._padded(mixture / level)
         return MixtureFeatures(
             encoded=self.encoder(levelled), spectrum=self.stft(levelled), level=level, length=mixture.shape[1]
         )
+
+    def spectrum(self, waveform: Tensor) -> Tensor:
+        """Waveform (..., T) to the complex spectrum (..., N, F) that masks apply to."""
+        return self.stft(self._padded(waveform))
+
+    def _padded(self, waveform: Tensor) -> Tensor:
+        shortest = 2 * self.config.n_fft  # what reflection padding needs, at either sample rate
+        return F.pad(waveform, (0, max(0, shortest - waveform.shape[-1])))
 
     def masks(self, features: MixtureFeatures, queries: Tensor) -> Tensor:
         """Masks (B, Q, N, F) in (0, 1) for queries (B, Q, 2 D)."""
@@ -111,16 +118,27 @@ class Separator(nn.Module):
 
     def separate(self, features: MixtureFeatures, queries: Tensor) -> Tensor:
         """Queries (B, Q, 2 D) to estimates (B, Q, T) (eq. 4), all queries of all mixtures in one batch."""
+        return self.resynthesise(features, self.masks(features, queries))
+
+    def resynthesise(self, features: MixtureFeatures, masks: Tensor) -> Tensor:
+        """Masks (B, Q, N, F) to estimates (B, Q, T)."""
         parts = torch.view_as_real(features.spectrum).unsqueeze(1)  # (B, 1, N, F, 2)
-        masked = torch.view_as_complex(parts * self.masks(features, queries).unsqueeze(-1).float())
+        masked = torch.view_as_complex(parts * masks.unsqueeze(-1).float())
         return self.stft.inverse(masked, length=features.length) * features.level.unsqueeze(1)
 
-    def forward(self, mixture: Tensor, queries: Tensor) -> Tensor:
+    def forward(self, mixture: Tensor, queries: Tensor, *, with_masks: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Mixture (B, T) of any length and queries (B, Q, 2 D) to estimates (B, Q, T).
 
+        Args:
+            with_masks: give the masks (B, Q, N, F) too; the mixture must then fit into one window.
+
         Raises:
-            ValueError: when the mixture is not (B, T) or has no samples.
+            ValueError: when the mixture is not (B, T), has no samples, or is too long for ``with_masks``.
         """
+        if with_masks:
+            features = self.encode(mixture)
+            masks = self.masks(features, queries)
+            return self.resynthesise(features, masks), masks
         return in_windows(
             lambda window: self.separate(self.encode(window), queries),
             mixture,

@@ -1,8 +1,9 @@
 """The separator that a configuration starts from, whoever made it.
 
 ``model.checkpoint`` is one of ours (``models.checkpoints``), or it is made from the files of others
-(``models.published``): a CLAPSep checkpoint by path or by its name in the weight store, or ``untrained``, the audio
-encoder of ``model.clap`` under a new decoder. A workspace makes such a separator once (``pipeline.start``).
+(``models.published``): a CLAPSep checkpoint by path or by its name in the weight store, or ``untrained``, a new
+network, which for the ClearSep separator has the audio encoder of ``model.clap`` under a new decoder. A workspace makes
+such a separator once (``pipeline.start``).
 
 Example::
 
@@ -11,13 +12,13 @@ Example::
 
 from pathlib import Path
 
-from data_specs.config import ModelConfig, load_config
+from data_specs.config import ModelConfig, SeparatorConfig, load_config
 from data_specs.errors import UserError
 from data_specs.records import content_id
+from models.architectures import AnySeparator, build_separator
 from models.checkpoints import checkpoint_hash, load_separator
 from models.laion_files import laion_checkpoint
 from models.published import clapsep, untrained
-from models.separator import Separator
 from models.weights import OnDownload, WeightStore
 
 UNTRAINED = "untrained"
@@ -35,7 +36,7 @@ def starting_separator(
     seed: int = 0,
     store: WeightStore | None = None,
     on_download: OnDownload = lambda name, done, total: None,
-) -> Separator:
+) -> AnySeparator:
     """The separator of ``config``, in evaluation mode.
 
     Args:
@@ -49,6 +50,13 @@ def starting_separator(
     store = store or WeightStore()
     if not is_made_from_others(config, store):
         return load_separator(config.checkpoint)
+    if not isinstance(config.architecture, SeparatorConfig):
+        if config.checkpoint != UNTRAINED:
+            raise UserError(
+                f"model.checkpoint {config.checkpoint} holds a ClearSep separator, but model.architecture describes a "
+                f"{config.architecture.kind}: leave one of them out, or start {UNTRAINED!r}"
+            )
+        return build_separator(config.architecture, seed=seed)
     encoder = laion_checkpoint(config.clap, store, on_download)
     clap = encoder.path if encoder else None
     if config.checkpoint != UNTRAINED:

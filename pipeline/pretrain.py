@@ -23,6 +23,7 @@ from torch import Tensor
 from data_specs.config import ClapConfig, Section, SeparatorConfig, TrainConfig
 from data_specs.labels import label_table
 from data_specs.soundscapes.captions import caption
+from models.architectures import AnySeparator
 from models.checkpoints import load_clap, load_separator, save_clap, save_separator
 from models.clap import TinyClap
 from models.queries import Query
@@ -101,8 +102,8 @@ def pretrain(
         separator.encoder.load_state_dict(clap.audio.state_dict())
         train_separator(separator, clap, bank, config.train, seed=config.seed, out=out, progress=progress)
     if parts in ("refine", "all"):
-        separator, clap = load_separator(str(out)), load_clap(str(out))
-        train_separator(separator, clap, bank, config.refine, seed=config.seed + 10, out=out, progress=progress)
+        refined, clap = load_separator(str(out)), load_clap(str(out))
+        train_separator(refined, clap, bank, config.refine, seed=config.seed + 10, out=out, progress=progress)
 
 
 def train_clap(bank: EventBank, config: PretrainConfig, progress: Progress) -> TinyClap:
@@ -156,7 +157,7 @@ def _clap_batch(
 
 
 def train_separator(
-    separator: Separator,
+    separator: AnySeparator,
     clap: TinyClap,
     bank: EventBank,
     train: TrainConfig,

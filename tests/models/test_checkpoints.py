@@ -101,5 +101,5 @@ def test_weights_of_another_architecture_name_the_difference(folder, change):
 @pytest.mark.parametrize("content", ["not json", json.dumps({"widht": 3}), "[]"])
 def test_a_bad_configuration_is_refused(folder, content):
     (folder / "config.json").write_text(content)
-    with pytest.raises(UserError, match="does not describe a SeparatorConfig"):
+    with pytest.raises(UserError, match="does not describe a network that can be built"):
         load_separator(str(folder))
