@@ -201,10 +201,19 @@ class SeparateConfig(Section):
 
 
 class GateConfig(Section):
-    """The paper's gate (A.2): a clip's tracks are kept when Re-SDR and Re-SISDR both exceed the threshold."""
+    """Which tracks are kept: by the paper's thresholds (A.2), or by a model calibrated on scenes with known truth."""
 
-    itt_db: float = 10.0
-    sst_db: float = 15.0
+    preset: Literal["paper", "calibrated"] = "paper"
+    itt_db: float = Field(10.0, description="Re-SDR and Re-SISDR above this keep a clip's tracks (preset paper).")
+    sst_db: float = Field(15.0, description="The same for clips that train with their own tracks.")
+    good_db: float = Field(5.0, description="A track is good when its SI-SDR is above this.")
+    itt_probability: float = Field(0.7, gt=0, lt=1, description="A kept track is good with at least this probability.")
+    sst_probability: float = Field(0.85, gt=0, lt=1, description="The same for all tracks of a clip of tier sst.")
+    doubt_probability: float = Field(0.1, ge=0, lt=1, description="Below this the first look decides alone.")
+    calibration_share: float = Field(0.25, gt=0, lt=1, description="Share of the training clips held back for it.")
+    calibration_scenes: int = Field(150, ge=0, description="Scenes of held-back clips that a round calibrates on.")
+    shift_clips: int = Field(48, ge=0, description="Natural clips that are compared with the scenes.")
+    tracks_min: int = Field(60, ge=2, description="Fewer calibration tracks fall back to the paper's thresholds.")
 
 
 class TrainConfig(Section):

@@ -85,7 +85,7 @@ class Track(OutcomeRecord):
     """One separated waveform of a clip with its label, its scores and the gate's decision; one manifest row.
 
     ``index`` is k in the shard member ``<clip>.<k>.flac``; ``shard`` is empty for tracks that no shard holds.
-    ``energy_share_db`` is the track's energy over the clip's. Scores are None where they could not be computed.
+    The optional numbers are the scores of ``data_specs.scores``, None where they were not or could not be computed.
     """
 
     track_id: str
@@ -96,7 +96,29 @@ class Track(OutcomeRecord):
     tier: Tier = "rejected"
     re_sdr_db: float | None = None
     re_si_sdr_db: float | None = None
+    background_db: float | None = None
     energy_share_db: float | None = None
+    silence_share: float | None = None
+    mixture_similarity: float | None = None
+    spectral_overlap: float | None = None
+    temporal_overlap: float | None = None
+    softness: float | None = None
+    residual_correlation: float | None = None
+    positive_agreement_db: float | None = None
+    negative_agreement_db: float | None = None
+    previous_agreement_db: float | None = None
+    label_similarity: float | None = None
+    label_gain: float | None = None
+    other_label_similarity: float | None = None
+    other_label_drop: float | None = None
+    residual_label_similarity: float | None = None
+    residual_similarity: float | None = None
+    idempotence_db: float | None = None
+    foreign_agreement_db: float | None = None
+    others_in_track_db: float | None = None
+    own_in_residual_db: float | None = None
+    expected_si_sdr_db: float | None = None
+    good_probability: float | None = None
     duration_s: float = 0.0
     unit: str = ""
     shard: str = ""

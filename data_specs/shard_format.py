@@ -36,6 +36,8 @@ class ShardTrack(Record):
     re_sdr_db: float | None
     re_si_sdr_db: float | None
     energy_share_db: float | None
+    expected_si_sdr_db: float | None = None
+    good_probability: float | None = None
 
 
 class ShardClip(Record):

@@ -1,34 +1,60 @@
 """The gate: which separated tracks a round keeps, and for which kind of training.
 
-Stands after ``remix``. A gate sees the scores of one clip and gives one decision per track: tier ``sst`` (the clip can
-train with its own tracks), tier ``itt`` (the track can train alone), or rejected with a reason. Any object with the
-method of ``Gate`` can take the place of ``PaperGate``.
+Stands after ``evidence``. A gate sees the scores of one clip's tracks and gives one decision per track: tier ``sst``
+(the clip can train with its own tracks), tier ``itt`` (the track can train alone), or rejected with a reason. Any
+object with the methods of ``Gate`` can take the place of the two here.
 
 Example::
 
-    decisions = PaperGate(config.gate).decide(scores)
-    decisions[0].tier, decisions[0].reason
+    gate = PaperGate(config.gate)
+    decisions = gate.decide(clips)                 # clips as pipeline.evidence gives them
+    decisions[0][1].tier, decisions[0][1].reason   # the second track of the first clip
 """
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from data_specs.config import GateConfig
 from data_specs.records import Tier
-from pipeline.remix import RemixScores
+from pipeline.evidence import SECOND_LOOK
+from pipeline.quality import Prediction, QualityModel, Scores
+
+NO_SCORES = "scores are not finite"
 
 
 class Decision(NamedTuple):
-    """What becomes of one track. ``reason`` is empty for kept tracks, and one of few countable texts."""
+    """What becomes of one track. ``reason`` is empty for kept tracks, and one of few countable texts.
+
+    ``prediction`` is what a calibrated gate expects of the track; None from gates that do not predict.
+    """
 
     tier: Tier
     reason: str = ""
+    prediction: Prediction | None = None
+
+
+class Scored(Protocol):
+    """A clip as a gate sees it: labels, and the scores of their tracks; None for a score that is not finite."""
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+
+    @property
+    def scores(self) -> Sequence[Scores]: ...
 
 
 class Gate(Protocol):
-    """Decides about all tracks of a clip."""
+    """Decides about the tracks of clips."""
 
-    def decide(self, scores: RemixScores) -> list[Decision]:
-        """One decision per entry of ``scores.energy_share_db``, in its order."""
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether it looks at more than the remix, which costs further passes of the separator."""
+
+    def in_doubt(self, clips: Sequence[Scored]) -> list[tuple[int, int]]:
+        """The tracks, as (clip, track), for which a second look could change the decision."""
+
+    def decide(self, clips: Sequence[Scored]) -> list[list[Decision]]:
+        """One decision per track of every clip, in order."""
 
 
 class PaperGate:
@@ -37,24 +63,123 @@ class PaperGate:
     ``sst_db`` gives tier ``sst``, which is ``itt`` as well; ``itt_db`` alone gives tier ``itt``.
     """
 
+    needs_evidence = False
+
     def __init__(self, config: GateConfig) -> None:
         self.config = config
 
-    def decide(self, scores: RemixScores) -> list[Decision]:
-        """The same decision for every track of the clip."""
-        worst_db = min(scores.re_sdr_db, scores.re_si_sdr_db)
-        if worst_db > self.config.sst_db:
+    def in_doubt(self, clips: Sequence[Scored]) -> list[tuple[int, int]]:
+        """None: the remix says it all."""
+        return []
+
+    def decide(self, clips: Sequence[Scored]) -> list[list[Decision]]:
+        """The same decision for every track of a clip."""
+        return [self._decide(clip.scores) for clip in clips]
+
+    def _decide(self, scores: Sequence[Scores]) -> list[Decision]:
+        if not scores:
+            return []
+        remix_db = {"Re-SDR": scores[0].get("re_sdr_db"), "Re-SISDR": scores[0].get("re_si_sdr_db")}
+        known_db = [value for value in remix_db.values() if value is not None]
+        if len(known_db) < len(remix_db):
+            return [Decision("rejected", NO_SCORES)] * len(scores)
+        if min(known_db) > self.config.sst_db:
             decision = Decision("sst")
-        elif worst_db > self.config.itt_db:
+        elif min(known_db) > self.config.itt_db:
             decision = Decision("itt")
         else:
-            decision = Decision("rejected", self._reason(scores))
-        return [decision] * len(scores.energy_share_db)
+            failing = [name for name, value in remix_db.items() if not (value or 0.0) > self.config.itt_db]
+            decision = Decision("rejected", f"{' and '.join(failing)} not above {self.config.itt_db:g} dB")
+        return [decision] * len(scores)
 
-    def _reason(self, scores: RemixScores) -> str:
-        failing = [
-            name
-            for name, value_db in (("Re-SDR", scores.re_sdr_db), ("Re-SISDR", scores.re_si_sdr_db))
-            if not value_db > self.config.itt_db
+
+class CalibratedGate:
+    """Keeps tracks that are good with at least a wanted probability, by a model fitted on scenes with known truth.
+
+    A track is good when its SI-SDR is above ``good_db``. ``itt_probability`` is enough for tier ``itt``. Tier ``sst``
+    needs ``sst_probability`` for every track of the clip, and a remix above ``itt_db``: what the labels do not explain
+    would be a wrong lesson in a mixture. A calibration that cannot be trusted in full raises both probabilities by
+    ``caution`` of the way to 1.
+
+    Args:
+        first, second: models on the scores of the first look, and on those of both.
+        vetoed: labels whose tracks were worse than the mixture on the calibration scenes.
+        known: labels that the calibration had; others need ``sst_probability`` for tier ``itt``.
+    """
+
+    needs_evidence = True
+
+    def __init__(
+        self,
+        config: GateConfig,
+        first: QualityModel,
+        second: QualityModel,
+        *,
+        vetoed: Collection[str] = (),
+        known: Collection[str] = (),
+        caution: float = 0.0,
+    ) -> None:
+        self.config = config
+        self._first, self._second = first, second
+        self._vetoed, self._known = frozenset(vetoed), frozenset(known)
+        self._itt = _cautious(config.itt_probability, caution)
+        self._sst = _cautious(config.sst_probability, caution)
+
+    def in_doubt(self, clips: Sequence[Scored]) -> list[tuple[int, int]]:
+        """Tracks that the first look leaves a chance of at least ``doubt_probability`` to be good."""
+        places = [(i, k) for i, clip in enumerate(clips) for k in range(len(clip.scores))]
+        predictions = self._first.predict([clips[i].scores[k] for i, k in places])
+        least = self.config.doubt_probability
+        return [place for place, one in zip(places, predictions, strict=True) if one.good_probability >= least]
+
+    def decide(self, clips: Sequence[Scored]) -> list[list[Decision]]:
+        """A decision per track; tier ``sst`` goes to all tracks of a clip or to none."""
+        predictions = iter(self._predict([one for clip in clips for one in clip.scores]))
+        return [
+            self._decide(clip, [prediction for _, prediction in zip(clip.scores, predictions, strict=False)])
+            for clip in clips
         ]
-        return f"{' and '.join(failing)} not above {self.config.itt_db:g} dB"
+
+    def _predict(self, scores: Sequence[Scores]) -> list[Prediction]:
+        """By the second model for tracks that were looked at twice, by the first for the others."""
+        twice = [SECOND_LOOK[0] in one for one in scores]
+        second = iter(self._second.predict([one for one, both in zip(scores, twice, strict=True) if both]))
+        first = iter(self._first.predict([one for one, both in zip(scores, twice, strict=True) if not both]))
+        return [next(second) if both else next(first) for both in twice]
+
+    def _decide(self, clip: Scored, predictions: Sequence[Prediction]) -> list[Decision]:
+        alone = [
+            self._decide_alone(label, scores, prediction)
+            for label, scores, prediction in zip(clip.labels, clip.scores, predictions, strict=True)
+        ]
+        if alone and all(self._fit_for_sst(one, scores) for one, scores in zip(alone, clip.scores, strict=True)):
+            return [one._replace(tier="sst") for one in alone]
+        return alone
+
+    def _decide_alone(self, label: str, scores: Scores, prediction: Prediction) -> Decision:
+        needed = self._itt if label in self._known else self._sst
+        if any(value is None for value in scores.values()):
+            return Decision("rejected", NO_SCORES)
+        if label in self._vetoed:
+            return Decision("rejected", "label that the separator makes worse", prediction)
+        if prediction.good_probability >= needed:
+            return Decision("itt", "", prediction)
+        if label not in self._known and prediction.good_probability >= self._itt:
+            return Decision("rejected", "label without calibration clips, not sure enough", prediction)
+        return Decision(
+            "rejected", f"SI-SDR above {self.config.good_db:g} dB not probable enough (< {needed:.2f})", prediction
+        )
+
+    def _fit_for_sst(self, decision: Decision, scores: Scores) -> bool:
+        remix_db = scores.get("re_sdr_db")
+        return (
+            decision.tier == "itt"
+            and decision.prediction is not None
+            and decision.prediction.good_probability >= self._sst
+            and remix_db is not None
+            and remix_db > self.config.itt_db
+        )
+
+
+def _cautious(probability: float, caution: float) -> float:
+    return probability + caution * (1 - probability)

@@ -21,7 +21,7 @@ from data_specs.records import Clip, CorpusEntry, StageCounts, seed_of
 from pipeline.ingest import ingest
 from pipeline.progress import Progress
 from pipeline.start import make_start
-from pipeline.workspace import BUILTIN_FOLDER, HELD_OUT, ClipSet, Workspace
+from pipeline.workspace import BUILTIN_FOLDER, CALIBRATION, HELD_OUT, ClipSet, Workspace
 
 CLIP_SETS: tuple[ClipSet, ...] = ("natural", "single_source")
 
@@ -46,6 +46,8 @@ def take_in(uri: str, config: Config, progress: Progress) -> Workspace:
         clips = ingest(entries, config, progress, what=f"{clip_set.replace('_', '-')} clips")
         if clip_set == "single_source":
             clips = hold_out(one_label_only(clips), config.evaluate.held_out_share)
+            if config.gate.preset == "calibrated":
+                clips = hold_out(clips, config.gate.calibration_share, CALIBRATION)
         _check_clips(clip_set, clips, _name(_corpus(clip_set, config)))
         workspace.write_clips(clip_set, clips)
     return workspace
@@ -88,14 +90,14 @@ def one_label_only(clips: Iterable[Clip]) -> list[Clip]:
     return checked
 
 
-def hold_out(clips: Sequence[Clip], share: float) -> list[Clip]:
-    """The clips, about ``share`` of each label's recordings marked ``held_out``; the choice depends on content alone.
+def hold_out(clips: Sequence[Clip], share: float, split: str = HELD_OUT) -> list[Clip]:
+    """The clips, about ``share`` of each label's recordings marked ``split``; the choice depends on content alone.
 
-    All clips of a recording are on the same side, and a label with two recordings or more is on both. Where the corpus
-    has a split ``held_out`` of its own, that is taken as it is.
+    All clips of a recording are on the same side, and a label with two recordings or more is on both. What is marked
+    for another purpose already does not count. Where the corpus has this split of its own, that is taken as it is.
     """
-    kept = [clip for clip in clips if clip.outcome == "kept"]
-    if any(clip.split == HELD_OUT for clip in kept):
+    kept = [clip for clip in clips if clip.outcome == "kept" and clip.split not in {HELD_OUT, CALIBRATION} - {split}]
+    if any(clip.split == split for clip in kept):
         return list(clips)
     recordings: dict[str, list[Clip]] = {}
     for clip in kept:
@@ -103,13 +105,13 @@ def hold_out(clips: Sequence[Clip], share: float) -> list[Clip]:
     by_label: dict[str, list[tuple[int, str]]] = {}
     for recording, own in recordings.items():
         first = min(own, key=lambda clip: clip.clip_id)
-        by_label.setdefault(first.labels[0], []).append((seed_of("held out", first.clip_id), recording))
+        by_label.setdefault(first.labels[0], []).append((seed_of(split, first.clip_id), recording))
     chosen: set[str] = set()
     for ranked in by_label.values():
         count = min(max(1, round(share * len(ranked))), len(ranked) - 1)
         chosen.update(recording for _, recording in sorted(ranked)[:count])
     return [
-        Clip(**{**clip.model_dump(), "split": HELD_OUT})
+        Clip(**{**clip.model_dump(), "split": split})
         if clip.outcome == "kept" and recording_of(clip.path) in chosen
         else clip
         for clip in clips
@@ -160,7 +162,7 @@ def _check_clips(clip_set: ClipSet, clips: Sequence[Clip], name: str) -> None:
     if clip_set == "single_source":
         for side, own in (
             ("held out", {clip.labels[0] for clip in kept if clip.split == HELD_OUT}),
-            ("left to train on", {clip.labels[0] for clip in kept if clip.split != HELD_OUT}),
+            ("left to train on", {clip.labels[0] for clip in kept if clip.split not in (HELD_OUT, CALIBRATION)}),
         ):
             if not _has_unrelated(own):
                 raise UserError(

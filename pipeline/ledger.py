@@ -18,7 +18,7 @@ from typing import Any
 
 from data_specs.records import Record, StageCounts
 
-STAGES = ("tag", "separate", "train", "evaluate", "promote", "report")
+STAGES = ("tag", "calibrate", "separate", "train", "evaluate", "promote", "report")
 
 
 class RoundState(Record):
@@ -35,6 +35,7 @@ class RoundState(Record):
         counts: per stage; ``ingest``, ``ingest_single_source``, ``tag`` and ``separate`` count clips, ``gate`` tracks.
         tiers: tracks per tier of the gate (``sst``, ``itt``, ``rejected``).
         kept_s: seconds of audio in the tracks that passed the gate.
+        calibration: what the gate rests on (``pipeline.calibration.Calibration``).
         timings_s: seconds per stage, the last attempt's.
         training: what training reports about itself (steps, losses, samples).
         metrics: ``current`` and ``candidate`` on the held-out set, as in metrics.json.
@@ -53,6 +54,7 @@ class RoundState(Record):
     counts: dict[str, StageCounts] = {}
     tiers: dict[str, int] = {}
     kept_s: float = 0.0
+    calibration: dict[str, Any] = {}
     timings_s: dict[str, float] = {}
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A round, as one page of named steps: tag, separate, train, evaluate, promote, report.
+"""A round, as one page of named steps: tag, calibrate, separate, train, evaluate, promote, report.
 
 ``open_workspace`` comes first, then ``run_stage`` for every stage of every round, in order. Each stage reads the
 workspace, writes its results there, and then its counts into ``round.json``. A stage that is finished is skipped, one
@@ -111,6 +111,16 @@ def _new_tags(workspace: Workspace, config: Config, progress: Progress) -> list[
     return tag_clips(workspace.clips("natural"), config, lambda: load_tagger(config), progress)
 
 
+def _calibrate(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
+    """What the scores of the round's separator are worth, from scenes with known truth."""
+    from pipeline.calibrate import calibrate_round
+
+    calibration = calibrate_round(workspace, config, round_number, progress)
+    if calibration.warning:
+        progress.say(f"round {round_number}: {calibration.warning}")
+    return {"calibration": calibration.model_dump(mode="json")}
+
+
 def _separate(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
     """Work units that are not committed yet go through the workers; counts come from what is committed."""
     from models.checkpoints import checkpoint_hash
@@ -213,6 +223,7 @@ def _report(workspace: Workspace, config: Config, round_number: int, progress: P
 
 _STAGES: dict[str, Stage] = {
     "tag": _tag,
+    "calibrate": _calibrate,
     "separate": _separate,
     "train": _train,
     "evaluate": _evaluate,

@@ -87,7 +87,7 @@ class ClipSource:
             waveform = _read(entry.path, start_s, length_s, sample_rate_hz)
             if np.max(np.abs(waveform), initial=0.0) < QUIET_PEAK:
                 continue
-            first, last = _sounding(waveform, sample_rate_hz)
+            first, last = sounding(waveform, sample_rate_hz)
             origin: dict[str, str | int | float] = {
                 "source": "clip",
                 "path": self._name(entry),
@@ -245,7 +245,7 @@ def _unreadable(path: str, error: AudioError) -> UserError:
     return UserError(f"cannot use the source {path}: {error}; remove it from the list")
 
 
-def _sounding(waveform: np.ndarray, sample_rate_hz: int) -> tuple[int, int]:
+def sounding(waveform: np.ndarray, sample_rate_hz: int) -> tuple[int, int]:
     """First and last sample of what lies between the silences at the ends."""
     frame = max(1, round(FRAME_S * sample_rate_hz))
     padded = np.pad(waveform.astype(np.float64), (0, -len(waveform) % frame))

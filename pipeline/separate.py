@@ -2,7 +2,7 @@
 
 Stands between ``tag`` and ``train``. Plain functions: the unit goes in, its manifest rows and its shard come out;
 ``pipeline.workers`` calls them in parallel. All labels of a clip are negative queries for one another (A.2 of the
-paper), and the encoder runs once per clip.
+paper), and the encoder runs once per clip; a gate that needs more evidence has tracks separated again.
 
 Example::
 
@@ -13,7 +13,7 @@ Example::
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from torch import Tensor
 from data_specs.config import Config
 from data_specs.records import Clip, Record, TaggedClip, Track, content_id
 from pipeline.audio import AudioError, decode
-from pipeline.gate import Gate, PaperGate
-from pipeline.remix import RemixScores, score_remix
+from pipeline.evidence import ClipEvidence, Witness, finite_or_none, first_look, remix_evidence, second_look
+from pipeline.gate import Decision, Gate, PaperGate
 from pipeline.shards import ShardItem, shard_bytes
 from pipeline.workspace import shard_name
 
@@ -66,29 +66,38 @@ def work_units(clips: Sequence[Clip], tags: Sequence[TaggedClip], unit_clips: in
     return units
 
 
-def separate_unit(unit: WorkUnit, config: Config, separator: Separator, gate: Gate | None = None) -> UnitResult:
+def separate_unit(
+    unit: WorkUnit,
+    config: Config,
+    separator: Separator,
+    gate: Gate | None = None,
+    previous: Separator | None = None,
+) -> UnitResult:
     """Separate, score and gate every clip of a unit; the gate is the paper's unless another one is given.
 
     A clip that cannot be decoded or separated gives failed rows with the reason, one per label; the others go on.
+
+    Args:
+        previous: the separator of the round before, if it was another one and the gate looks at more than the remix.
     """
     gate = gate or PaperGate(config.gate)
     sources = [_load(clip, labels, config) for clip, labels in zip(unit.clips, unit.labels, strict=True)]
     readable = [source for source in sources if not source.error]
-    estimates: dict[str, np.ndarray | str] = {}
+    judged: dict[str, _Judged | str] = {}
     for batch in _batches(readable, config.separate.batch_clips):
-        separated = _separate(batch, separator)
-        estimates.update({source.clip.clip_id: one for source, one in zip(batch, separated, strict=True)})
+        results = _separate(batch, separator, gate, previous)
+        judged.update({source.clip.clip_id: one for source, one in zip(batch, results, strict=True)})
     tracks: list[Track] = []
     items: list[ShardItem] = []
     for source in sources:
-        tracks_or_reason = source.error or estimates[source.clip.clip_id]
+        one = source.error or judged[source.clip.clip_id]
         rows = _rows(source, unit, config, separator.checkpoint_hash)
-        if isinstance(tracks_or_reason, str):
-            tracks += [_with(row, outcome="failed", reason=tracks_or_reason) for row in rows]
+        if isinstance(one, str):
+            tracks += [_with(row, outcome="failed", reason=one) for row in rows]
             continue
-        rows = _gated(rows, score_remix(tracks_or_reason, source.mixture), gate)
+        rows = _gated(rows, one)
         tracks += rows
-        items.append(ShardItem(source.clip, source.mixture, rows, tracks_or_reason))
+        items.append(ShardItem(source.clip, source.mixture, rows, one.evidence.tracks.float().cpu().numpy()))
     return UnitResult(tuple(tracks), shard_bytes(items, sample_rate_hz=config.audio.sample_rate_hz))
 
 
@@ -126,11 +135,21 @@ def _batches(sources: Sequence[_Source], size: int) -> Iterator[list[_Source]]:
         yield batch
 
 
-def _separate(batch: Sequence[_Source], separator: Separator) -> list[np.ndarray | str]:
-    """Tracks (Q, T) of every clip, or the reason why there are none; a batch that fails is tried clip by clip."""
+class _Judged(NamedTuple):
+    """A separated clip with its scores, and what the gate says of its tracks."""
+
+    evidence: ClipEvidence
+    decisions: list[Decision]
+
+
+def _separate(
+    batch: Sequence[_Source], separator: Separator, gate: Gate, previous: Separator | None
+) -> list[_Judged | str]:
+    """What came of every clip, or the reason why nothing did; a batch that fails is tried clip by clip."""
     mixtures = torch.from_numpy(np.stack([source.mixture for source in batch])).to(torch.get_default_device())  # (B, T)
+    labels = [source.labels for source in batch]
     try:
-        tracks = separator.separate_batch(mixtures, [list(source.labels) for source in batch])
+        clips = _look(mixtures, labels, separator, gate, previous)
     except torch.OutOfMemoryError:
         if len(batch) == 1:
             raise  # the machine's fault, not the clip's
@@ -138,13 +157,24 @@ def _separate(batch: Sequence[_Source], separator: Separator) -> list[np.ndarray
         if len(batch) == 1:
             return [f"separation failed: {str(error).strip().splitlines()[0]}"]
     else:
-        return [
-            one.float().cpu().numpy()
-            if bool(torch.isfinite(one).all())
-            else "separation gave samples that are not finite"
-            for one in tracks
-        ]
-    return [tracks for source in batch for tracks in _separate([source], separator)]
+        return [_Judged(clip, decided) for clip, decided in zip(clips, gate.decide(clips), strict=True)]
+    return [one for source in batch for one in _separate([source], separator, gate, previous)]
+
+
+def _look(
+    mixtures: Tensor, labels: Sequence[Sequence[str]], separator: Separator, gate: Gate, previous: Separator | None
+) -> list[ClipEvidence]:
+    """Tracks with as many scores as the gate needs.
+
+    Raises:
+        ValueError: tracks that are not finite.
+    """
+    if not gate.needs_evidence:
+        return remix_evidence(mixtures, labels, separator.separate_batch(mixtures, labels))
+    witness, before = cast(Witness, separator), cast(Witness | None, previous)
+    clips = first_look(witness, mixtures, labels, previous=before)
+    second_look(witness, clips, gate.in_doubt(clips))
+    return finite_or_none(clips)
 
 
 def _rows(source: _Source, unit: WorkUnit, config: Config, checkpoint: str) -> list[Track]:
@@ -166,20 +196,20 @@ def _rows(source: _Source, unit: WorkUnit, config: Config, checkpoint: str) -> l
     ]
 
 
-def _gated(rows: Sequence[Track], scores: RemixScores, gate: Gate) -> list[Track]:
+def _gated(rows: Sequence[Track], judged: _Judged) -> list[Track]:
     """The rows with their scores and the gate's decisions."""
     return [
         _with(
             row,
-            re_sdr_db=scores.re_sdr_db,
-            re_si_sdr_db=scores.re_si_sdr_db,
-            energy_share_db=share_db,
+            **scores,
+            expected_si_sdr_db=decision.prediction and decision.prediction.si_sdr_db,
+            good_probability=decision.prediction and decision.prediction.good_probability,
             tier=decision.tier,
             outcome="dropped" if decision.tier == "rejected" else "kept",
             reason=decision.reason,
             shard="" if decision.tier == "rejected" else shard_name(row.unit),
         )
-        for row, share_db, decision in zip(rows, scores.energy_share_db, gate.decide(scores), strict=True)
+        for row, scores, decision in zip(rows, judged.evidence.scores, judged.decisions, strict=True)
     ]
 
 

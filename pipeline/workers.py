@@ -23,6 +23,8 @@ import torch
 from data_specs.config import Config
 from data_specs.errors import UserError
 from models.label_separator import LabelSeparator
+from pipeline.calibrate import load_gate
+from pipeline.gate import Gate
 from pipeline.separate import Separator, WorkUnit, separate_unit
 from pipeline.workspace import Workspace
 
@@ -148,6 +150,8 @@ class _UnitWorker:
         self._workspace, self._config, self._round_number = workspace, config, round_number
         self._load = load
         self._separator: Separator | None = None
+        self._previous: Separator | None = None
+        self._gate: Gate | None = None
         self._device = torch.device("cuda" if config.workers.separate_gpus > 0 else "cpu")
         # Results depend on the number of threads in the last bits, so it comes from the configuration.
         torch.set_num_threads(max(1, math.floor(config.workers.separate_cpus)))
@@ -168,7 +172,11 @@ class _UnitWorker:
         if self._separator is None:
             checkpoint = self._workspace.current_checkpoint(before_round=self._round_number)
             self._separator = self._load(self._config, checkpoint)
-        result = separate_unit(unit, self._config, self._separator)
+            self._gate = load_gate(self._workspace, self._config, self._round_number)
+            before = self._workspace.previous_checkpoint(before_round=self._round_number)
+            if before is not None and self._gate.needs_evidence:
+                self._previous = self._load(self._config, before)
+        result = separate_unit(unit, self._config, self._separator, self._gate, self._previous)
         self._workspace.commit_unit(self._round_number, unit.unit_id, result.tracks, result.shard)
 
 

@@ -43,6 +43,7 @@ ClipSet = Literal["natural", "single_source"]
 RecordT = TypeVar("RecordT", bound=Record)
 
 HELD_OUT = "held_out"
+CALIBRATION = "calibration"
 """``Clip.split`` of the single-source clips that no round trains on."""
 
 BUILTIN_FOLDER = "builtin"
@@ -143,7 +144,11 @@ class Workspace:
 
     def training_clips(self) -> list[Clip]:
         """The single-source clips that rounds may train on."""
-        return [clip for clip in self.kept_clips("single_source") if clip.split != HELD_OUT]
+        return [clip for clip in self.kept_clips("single_source") if clip.split not in (HELD_OUT, CALIBRATION)]
+
+    def calibration_clips(self) -> list[Clip]:
+        """The single-source clips that gates are calibrated on; no round trains on them."""
+        return [clip for clip in self.kept_clips("single_source") if clip.split == CALIBRATION]
 
     def held_out_clips(self) -> list[Clip]:
         """The single-source clips that no round trains on; promotion is decided on them."""
@@ -250,6 +255,13 @@ class Workspace:
     def start(self) -> Storage:
         """Folder of the separator that the first round starts from, where that had to be made (``pipeline.start``)."""
         return self.storage.child("start")
+
+    def previous_checkpoint(self, before_round: int) -> str | None:
+        """The checkpoint that the round before separated with, None when it is the current one or there was none."""
+        if before_round < 2:
+            return None
+        previous = self.current_checkpoint(before_round=before_round - 1)
+        return None if previous == self.current_checkpoint(before_round=before_round) else previous
 
     def local_folder(self, round_number: int, name: str) -> Path:
         """A folder of the round, such as ``checkpoint`` or ``report``, for reading on this machine.

@@ -82,15 +82,25 @@ class Scene:
 
 
 def compose_scene(
-    source: EventSource, *, seed: int, config: SoundscapeConfig, duration_s: float, sample_rate_hz: int
+    source: EventSource,
+    *,
+    seed: int,
+    config: SoundscapeConfig,
+    duration_s: float,
+    sample_rate_hz: int,
+    labels: Sequence[str] | None = None,
 ) -> Scene:
     """The scene that belongs to a seed: labels, onsets, overlaps, gains, room and background as ``config`` says.
+
+    Args:
+        labels: what to hear in it; drawn from those of ``source`` by default.
 
     Raises:
         UserError: when ``source`` has fewer unrelated labels than ``config.labels_min``.
     """
     rng = np.random.default_rng(seed)
-    labels = draw_labels(source.labels, rng, config)
+    if labels is None:
+        labels = draw_labels(source.labels, rng, config)
     room = draw_room(rng) if rng.random() < config.room_probability else None
     events, tracks = [], []
     for k, label in enumerate(labels):

@@ -105,3 +105,16 @@ def test_shards_open_with_plain_webdataset_and_tarfile(workspace, tmp_path):
     assert soundfile.read(io.BytesIO(samples[0]["0.flac"]))[1] == RATE
     with tarfile.open(path) as tar:
         assert tar.getnames()[:4] == ["clip1.json", "clip1.mix.flac", "clip1.0.flac", "clip1.1.flac"]
+
+
+def test_tracks_that_are_surely_good_are_drawn_more_often(tmp_path):
+    workspace = Workspace.open(tmp_path, Config())
+    items = [item(1), item(2)]
+    for one, probability in zip(items, (0.95, 0.7), strict=True):
+        one.tracks[:] = [Track(**{**track.model_dump(), "good_probability": probability}) for track in one.tracks]
+    rows = [track for one in items for track in one.tracks]
+    workspace.commit_unit(1, "unit0", rows, shard_bytes(items, sample_rate_hz=RATE))
+    kept, rng = buffer(workspace), np.random.default_rng(0)
+    drawn = [round(float(kept.tracks.draw("Bark", rng, 3200)[0]), 3) for _ in range(400)]
+    odds = (0.95 / 0.05) / (0.7 / 0.3)
+    assert drawn.count(0.01) / drawn.count(0.02) == pytest.approx(odds, rel=0.4)

@@ -101,7 +101,7 @@ def test_a_round_that_was_killed_goes_on_with_the_units_that_are_missing(finishe
     first, second = sorted(killed.committed_units(1))
     (folder / "tracks" / f"{second}.parquet").unlink()  # killed between shard and manifest
     (folder / "shards" / f"{second}.tar").write_bytes(b"another shard")
-    killed.write_round_state(finished.round_state(1).having(finished=("tag",), counts={}))
+    killed.write_round_state(finished.round_state(1).having(finished=("tag", "calibrate"), counts={}))
     untouched = (folder / "tracks" / f"{first}.parquet").stat().st_mtime_ns
 
     state = run_stage("separate", killed, config, 1)
@@ -119,7 +119,7 @@ def test_the_next_round_starts_from_the_same_tags(finished, config, tmp_path):
     workspace = Workspace(tmp_path / "next")
     run_stage("tag", workspace, config, 2)
     assert workspace.tags(2) == workspace.tags(1)
-    assert workspace.round_state(2).next_stage == "separate"
+    assert workspace.round_state(2).next_stage == "calibrate"
 
 
 def test_stages_and_rounds_have_their_order(config, tmp_path):
@@ -134,6 +134,7 @@ def test_an_error_is_in_the_round_and_gone_after_a_success(config, tmp_path):
     broken = Config.model_validate({**config.model_dump(), "model": {"checkpoint": str(tmp_path / "none")}})
     workspace = open_workspace(broken, str(tmp_path / "workspace"))
     run_stage("tag", workspace, broken, 1)
+    run_stage("calibrate", workspace, broken, 1)
     with pytest.raises(UserError, match="no checkpoint"):
         run_stage("separate", workspace, broken, 1)
     content = json.loads(workspace.storage.read_bytes("rounds/001/round.json"))

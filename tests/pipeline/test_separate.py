@@ -120,7 +120,7 @@ def test_a_clip_that_fails_costs_only_its_own_rows(clips, tmp_path):
 def test_tracks_that_are_not_finite_are_failures(clips):
     (unit,) = work_units(clips[:1], tagged(clips), 16)
     (reason,) = {track.reason for track in separate_unit(unit, CONFIG, BandSeparator(share=float("nan"))).tracks}
-    assert reason == "separation gave samples that are not finite"
+    assert reason == "separation failed: the separated tracks are not finite"
 
 
 def test_units_and_results_can_be_sent_between_processes(clips):

@@ -1,0 +1,97 @@
+"""Scenes with known truth for calibration: held-back single-source clips, mixed like the natural clips of the corpus.
+
+Used by ``pipeline.calibrate``. Which labels meet in a scene follows the tags of the corpus, so that what is often heard
+together is often calibrated together; overlaps, gains, rooms and background follow ``config.soundscapes``. Events are
+augmented: held-back recordings are few, and the natural clips' sources are none of them.
+
+Example::
+
+    source = ClipEvents(workspace.calibration_clips(), sample_rate_hz=32_000)
+    scene = calibration_scene(source, label_sets(source.labels, tags), seed=0, config=config)
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from data_specs.config import Config, TrainConfig
+from data_specs.records import Clip, TaggedClip, content_id, seed_of
+from data_specs.soundscapes import DrawnEvent, EventSource, Scene, compose_scene
+from data_specs.soundscapes.sources import Origin
+from pipeline.audio import decode
+from pipeline.augment import augment
+from pipeline.scenes import sounding
+
+AUGMENTATION = TrainConfig(speed_range=(0.8, 1.25), eq_db=8.0)
+MIXED_SETS = 0.5  # share of scenes with labels as in the corpus; the others take any that are unrelated
+
+
+class ClipEvents:
+    """Events from clips with one label each: an ``EventSource`` that augments what it draws."""
+
+    def __init__(self, clips: Sequence[Clip], sample_rate_hz: int):
+        self._by_label: dict[str, list[Clip]] = {}
+        for clip in sorted(clips, key=lambda clip: clip.clip_id):
+            self._by_label.setdefault(clip.labels[0], []).append(clip)
+        self._by_id = {clip.clip_id: clip for clip in clips}
+        self._sample_rate_hz = sample_rate_hz
+        self.labels: Sequence[str] = sorted(self._by_label)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the events."""
+        return content_id(*(clip.clip_id for label in self.labels for clip in self._by_label[label]))
+
+    def draw(self, label: str, rng: np.random.Generator, duration_s: float, sample_rate_hz: int) -> DrawnEvent:
+        """A random clip of the label, augmented, without silence at its ends and cut to ``duration_s``.
+
+        Raises:
+            AudioError: when the recording cannot be read any more.
+        """
+        clips = self._by_label[label]
+        clip = clips[int(rng.integers(len(clips)))]
+        origin: dict[str, str | int | float] = {
+            "source": "clip",
+            "clip_id": clip.clip_id,
+            "seed": int(rng.integers(2**53)),
+            "duration_s": duration_s,
+        }
+        return DrawnEvent(label, self.remake(label, origin, sample_rate_hz), origin)
+
+    def remake(self, label: str, origin: Origin, sample_rate_hz: int) -> np.ndarray:
+        """The samples of an event that was drawn before, (T,) float32."""
+        clip = self._by_id[str(origin["clip_id"])]
+        waveform = decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=sample_rate_hz)
+        rng = np.random.default_rng(int(origin["seed"]))
+        waveform = augment(waveform, rng, AUGMENTATION)
+        first, last = sounding(waveform, sample_rate_hz)
+        waveform = waveform[first:last]
+        length = round(float(origin["duration_s"]) * sample_rate_hz)
+        start = int(rng.integers(max(1, len(waveform) - length + 1)))
+        return waveform[start : start + length]
+
+
+def label_sets(available: Sequence[str], tags: Iterable[TaggedClip]) -> list[tuple[str, ...]]:
+    """The sets of two or more available labels that the corpus has together, as often as it has them."""
+    known = set(available)
+    sets = (tuple(label for label in tag.labels if label in known) for tag in tags if tag.outcome == "kept")
+    return sorted(one for one in sets if len(one) > 1)
+
+
+def calibration_scene(source: EventSource, sets: Sequence[tuple[str, ...]], *, seed: int, config: Config) -> Scene:
+    """The scene of a seed, as long as a clip.
+
+    Raises:
+        UserError: fewer than two unrelated labels.
+        AudioError: a recording cannot be read any more.
+    """
+    rng = np.random.default_rng(seed_of("calibration labels", seed))
+    labels = sets[int(rng.integers(len(sets)))] if sets and rng.random() < MIXED_SETS else None
+    return compose_scene(
+        source,
+        seed=seed,
+        config=config.soundscapes,
+        duration_s=config.audio.clip_duration_s,
+        sample_rate_hz=config.audio.sample_rate_hz,
+        labels=labels,
+    )

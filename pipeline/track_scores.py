@@ -1,0 +1,100 @@
+"""Scores of separated tracks that need no model: what a track's waveform and spectrogram say about its quality.
+
+Used by ``pipeline.evidence``, which adds the scores that ask the separator or a listener again. A remix that matches
+the clip is no proof of separation: a copy of the mixture beside silence, or two frequency bands, add up to it as well.
+These scores tell such partitions from sources: sources have spectrograms of their own, and what is left when a source
+is taken out does not go with it.
+
+Shapes: Q tracks of one clip, T samples, F bins, N frames. All values are finite for finite input, silence included.
+
+Example::
+
+    magnitudes = magnitude_spectrogram(tracks)                 # tracks (Q, T) -> (Q, F, N)
+    spectral_overlap(magnitudes), softness(magnitudes, magnitude_spectrogram(mixture))
+"""
+
+import torch
+from torch import Tensor
+
+from pipeline.metrics import si_sdr_db
+
+N_FFT = 1024
+HOP_LENGTH = 512
+SILENT_FRAME_DB = -50.0  # below the loudest frame of the mixture
+LIMIT_DB = 40.0
+_TINY = 1e-8
+
+
+def magnitude_spectrogram(waveforms: Tensor) -> Tensor:
+    """Waveforms (..., T) to magnitudes (..., F, N)."""
+    flat = waveforms.reshape(-1, waveforms.shape[-1])
+    if flat.shape[1] <= N_FFT // 2:
+        flat = torch.nn.functional.pad(flat, (0, N_FFT))
+    window = torch.hann_window(N_FFT, device=waveforms.device)
+    spectrum = torch.stft(flat, N_FFT, HOP_LENGTH, window=window, return_complex=True).abs()
+    return spectrum.reshape(*waveforms.shape[:-1], *spectrum.shape[-2:])
+
+
+def agreement_db(answer: Tensor, track: Tensor) -> Tensor:
+    """SI-SDR in dB, within ``LIMIT_DB`` either way, of another answer (Q, T) to the same question: (Q,).
+
+    Tracks that a separator is sure of change little when it is asked in another way, of another mixture with the same
+    source, or in another round.
+    """
+    return si_sdr_db(answer, track).clamp(-LIMIT_DB, LIMIT_DB)
+
+
+def spectral_overlap(tracks: Tensor) -> Tensor:
+    """Highest cosine of a track's magnitudes (Q, F, N) with those of another track of the clip: (Q,) in [0, 1].
+
+    0 for a clip with one track. Two tracks that hold the same sound, each with a part of it, are near 1.
+    """
+    return _highest_cosine(tracks.flatten(1))
+
+
+def temporal_overlap(tracks: Tensor) -> Tensor:
+    """Highest cosine of a track's envelope with that of another track of the clip: (Q, F, N) -> (Q,) in [0, 1]."""
+    return _highest_cosine(tracks.square().sum(dim=1).sqrt())
+
+
+def mixture_similarity(tracks: Tensor, mixture: Tensor) -> Tensor:
+    """Cosine of a track's magnitudes (Q, F, N) with those of the mixture (F, N): (Q,); 1 is a copy of the mixture."""
+    return _cosine(tracks.flatten(1), mixture.flatten().unsqueeze(0))
+
+
+def softness(tracks: Tensor, mixture: Tensor) -> Tensor:
+    """How undecided the separation is: 1 minus the mask, averaged over the track's own energy; (Q,) in [0, 1].
+
+    Near 0 where the track takes bins as a whole, 0.5 where it takes half of everything. The mask is the ratio of
+    magnitudes (Q, F, N) and (F, N), at most 1.
+    """
+    mask = (tracks / (mixture + _TINY)).clamp(max=1.0)
+    power = tracks.square()
+    return ((1 - mask) * power).sum(dim=(1, 2)) / (power.sum(dim=(1, 2)) + _TINY)
+
+
+def silence_share(tracks: Tensor, mixture: Tensor) -> Tensor:
+    """Share of a track's frames (Q, F, N) that are ``SILENT_FRAME_DB`` below the mixture's loudest: (Q,) in [0, 1]."""
+    loudest = mixture.square().sum(dim=0).amax() + _TINY
+    quiet = tracks.square().sum(dim=1) < loudest * 10 ** (SILENT_FRAME_DB / 10)
+    return quiet.float().mean(dim=1)
+
+
+def residual_correlation(tracks: Tensor, mixture: Tensor) -> Tensor:
+    """Correlation of tracks (Q, T) with what is left of the mixture (T,) without them: (Q,) in [-1, 1].
+
+    Independent sources are uncorrelated; a track that holds a scaled copy of its residual is not one.
+    """
+    return _cosine(tracks, mixture.unsqueeze(0) - tracks)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(dim=-1) / (a.norm(dim=-1) * b.norm(dim=-1) + _TINY)
+
+
+def _highest_cosine(rows: Tensor) -> Tensor:
+    """For every row (Q, N), the highest cosine with another row; 0 when it is alone."""
+    unit = rows / (rows.norm(dim=1, keepdim=True) + _TINY)
+    cosines = unit @ unit.T
+    cosines.fill_diagonal_(0.0)
+    return cosines.amax(dim=1)
