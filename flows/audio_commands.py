@@ -1,4 +1,4 @@
-"""Commands that need no workspace: make scenes, evaluate a checkpoint, separate a recording, train the tiny models.
+"""Commands that need no workspace: make scenes, evaluate a checkpoint, train the tiny models.
 
 Each is a plain function with its options in the signature; ``flows.cli`` registers them.
 """
@@ -9,15 +9,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from data_specs.config import CorpusConfig, ModelConfig, load_config
+from data_specs.config import CorpusConfig, load_config
 from data_specs.errors import UserError
-from flows.completion import complete_label
+from flows.chosen_model import Checkpoint, ModelOf, chosen_model, load_chosen
 from flows.console import terminal_progress
 from flows.output import note, result
 
-Checkpoint = Annotated[
-    str, typer.Option(metavar="DIR", help="Folder with separator.safetensors and config.json, or 'embedded'.")
-]
 BUILTIN = "builtin"
 
 
@@ -31,7 +28,8 @@ def soundscapes(
 ) -> None:
     """Make natural-like scenes of 2-4 labels with known truth, from built-in events or single-source clips.
 
-    Examples:
+    Examples::
+
         data-engine soundscapes --sources builtin --count 20 --out scenes
         data-engine soundscapes --sources singles/clips.csv --count 60 --out scenes
     """
@@ -69,12 +67,14 @@ def evaluate(
     scenes: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Instead of pairs: a folder that 'soundscapes' wrote.")
     ] = None,
-    checkpoint: Checkpoint = "embedded",
+    checkpoint: Checkpoint = None,
+    config: ModelOf = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only so many first pairs.")] = None,
 ) -> None:
     """Evaluate a checkpoint on a pair list or on scenes: SDR, SI-SDR and their improvements, per kind of query.
 
-    Examples:
+    Examples::
+
         data-engine evaluate --scenes scenes --out metrics.json
         data-engine evaluate --pairs pairs.csv --root audio --out metrics.json
     """
@@ -86,12 +86,10 @@ def evaluate(
     if missing:
         raise UserError(f"{missing[0]} does not exist: check the path")
     progress = terminal_progress()
-    with progress.task("load the separator", None):
-        from models.label_separator import LabelSeparator
-        from pipeline.pairs import evaluate_pairs
-        from pipeline.scene_truth import evaluate_scenes
+    separator = load_chosen(chosen_model(checkpoint=checkpoint, config=config), progress)
+    from pipeline.pairs import evaluate_pairs
+    from pipeline.scene_truth import evaluate_scenes
 
-        separator = LabelSeparator.load(ModelConfig(checkpoint=checkpoint))
     rate = separator.sample_rate_hz
     if pairs is not None:
         folder = pairs.parent if root is None else root
@@ -120,38 +118,6 @@ def _improvement(metrics: dict[str, Any], kind: str) -> str:
     return f"{kind}: SDRi {sdri}, SI-SDRi {si_sdri}"
 
 
-def separate(
-    audio: Annotated[
-        Path, typer.Argument(metavar="AUDIO", help="Recording of any length, sample rate and number of channels.")
-    ],
-    label: Annotated[
-        list[str],
-        typer.Option(
-            metavar="LABEL",
-            help="What to separate: an AudioSet class or free text; repeatable.",
-            autocompletion=complete_label,
-        ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the tracks.")],
-    checkpoint: Checkpoint = "embedded",
-) -> None:
-    """Separate a recording into one WAV file per label and the residual; together they sum to the input.
-
-    Examples:
-        data-engine separate street.ogg --label Car --label "a dog" --out tracks
-    """
-    if not audio.is_file():
-        raise UserError(f"no audio file {audio}")
-    progress = terminal_progress()
-    with progress.task("load the separator", None):
-        from models.label_separator import LabelSeparator
-        from pipeline.stems import separate_recording
-
-        separator = LabelSeparator.load(ModelConfig(checkpoint=checkpoint))
-    paths = [str(path) for path in separate_recording(audio, label, separator, out, progress=progress)]
-    result({"files": paths}, text="\n".join(paths), brief="\n".join(paths))
-
-
 def pretrain(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the weights and their configuration.")],
     scratch: Annotated[
@@ -171,7 +137,8 @@ def pretrain(
 ) -> None:
     """Make the embedded weights from the built-in soundscapes; takes hours on a CPU.
 
-    Examples:
+    Examples::
+
         data-engine pretrain --out weights --scratch scratch
         data-engine pretrain --out weights --scratch scratch --parts refine
     """

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from data_specs.errors import UserError
-from flows import audio_commands, output, round_commands
+from flows import audio_commands, output, round_commands, separate_command
 from flows.help import EngineCommand, EngineGroup
 
 NAME = "data-engine"
@@ -32,7 +32,7 @@ GROUPS = {
         round_commands.status,
         round_commands.report,
     ),
-    "Audio": (audio_commands.separate, audio_commands.soundscapes, audio_commands.evaluate),
+    "Audio": (separate_command.separate, audio_commands.soundscapes, audio_commands.evaluate),
     "Installation": (round_commands.doctor, audio_commands.pretrain),
 }
 
@@ -57,7 +57,8 @@ def options(
 ) -> None:
     """A self-improving data engine for sound separation: tag, separate, gate, shard, retrain, repeat.
 
-    Examples:
+    Examples::
+
         data-engine demo                                    # the whole loop
         data-engine run corpus.yaml --workspace workspace   # on your corpus
         data-engine separate street.ogg --label Car --out tracks

@@ -13,7 +13,7 @@ Example::
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, TextColumn
@@ -194,6 +194,31 @@ class _Lines:
         if self._total is None and not self._pace.done:
             return f"{self._description}: done"
         return f"{self._description}: {self._pace.done}" + (f" of {self._total}" if self._total is not None else "")
+
+
+class Opening:
+    """Shows that something starts, until that something reports for the first time itself."""
+
+    def __init__(self, progress: Progress, description: str) -> None:
+        self._progress = progress
+        self._shown = ExitStack()
+        self._shown.enter_context(progress.task(description, None))
+
+    def __enter__(self) -> "Opening":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._shown.close()
+
+    def task(self, description: str, total: int | None) -> AbstractContextManager[Task]:
+        """Show the first work instead of the start."""
+        self._shown.close()
+        return self._progress.task(description, total)
+
+    def say(self, text: str) -> None:
+        """Say it; the start is over."""
+        self._shown.close()
+        self._progress.say(text)
 
 
 def print_line(text: str) -> None:

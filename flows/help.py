@@ -1,6 +1,6 @@
 """The help of a command: what it does, examples, arguments, options; the same in a terminal and in a pipe.
 
-The text and the examples come from the docstring of the command's function, the examples under ``Examples:``, one
+The text and the examples come from the docstring of the command's function, the examples under ``Examples::``, one
 command line each (a ``#`` begins a remark). The layout fits 80 columns; colours only where the terminal has them.
 
 Example::
@@ -8,6 +8,7 @@ Example::
     app.command(cls=EngineCommand)(separate)       # data-engine separate --help
 """
 
+import re
 from collections.abc import Iterable
 from inspect import cleandoc
 from typing import Any
@@ -18,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-EXAMPLES = "Examples:"
+EXAMPLES = re.compile(r"^Examples::?$", re.MULTILINE)
 WIDTH_MAX = 100
 NAMES_MAX = 26
 
@@ -27,8 +28,8 @@ Rows = list[tuple[str, str]]
 
 def split_examples(docstring: str) -> tuple[str, list[str]]:
     """The text of a docstring, and the command lines that it gives as examples."""
-    text, _, examples = cleandoc(docstring).partition(f"\n{EXAMPLES}\n")
-    return text.strip(), [line.strip() for line in examples.splitlines() if line.strip()]
+    text, *examples = EXAMPLES.split(cleandoc(docstring), maxsplit=1)
+    return text.strip(), [line.strip() for line in "".join(examples).splitlines() if line.strip()]
 
 
 class EngineCommand(TyperCommand):

@@ -10,7 +10,7 @@ import typer
 from data_specs.config import load_config
 from data_specs.errors import UserError
 from flows.completion import complete_config
-from flows.console import terminal_progress
+from flows.console import Opening, terminal_progress
 from flows.output import mode, note, result
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def demo(
     Each round tags, separates, gates and shards the scenes, trains the separator on the kept tracks, and keeps the
     better separator. A demo that was cut off continues.
 
-    Examples:
+    Examples::
+
         data-engine demo
         data-engine demo --rounds 3                      # one round more
         data-engine demo --quick --workspace quick-demo  # smaller, for a look
@@ -76,7 +77,8 @@ def run(
 ) -> None:
     """Run rounds on your corpus in this process; a second call continues, or adds rounds.
 
-    Examples:
+    Examples::
+
         data-engine run corpus.yaml --workspace workspace
         data-engine run corpus.yaml --workspace workspace --rounds 4  # go on
         data-engine run embedded --clips clips.csv --workspace s3://bucket/workspace
@@ -97,14 +99,13 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
         opened.check_config(settings)
     mode().after_interruption = CONTINUES
     if rounds_to_run(opened, settings, rounds=rounds):
-        progress = terminal_progress()
-        with progress.task("start the flow", None):
+        with Opening(terminal_progress(), "start the flow") as progress:
             from flows.prefect_settings import configure_prefect
 
             configure_prefect(log_level="CRITICAL")
             from flows.data_engine import run_in_process
 
-        run_in_process(progress, config=config, workspace=opened.uri, clips=clips, rounds=rounds)
+            run_in_process(progress, config=config, workspace=opened.uri, clips=clips, rounds=rounds)
     else:
         note("All rounds are finished: nothing to do.")
     content = summary(opened, rounds=rounds)
@@ -131,7 +132,8 @@ def serve(
 ) -> None:
     """Register the Prefect deployment `nightly` and serve it until interrupted.
 
-    Examples:
+    Examples::
+
         data-engine serve corpus.yaml --workspace workspace --cron "0 2 * * *"
     """
     from flows.prefect_settings import configure_prefect
@@ -150,7 +152,8 @@ def serve(
 def status(workspace: WorkspaceArgument) -> None:
     """Rounds, counts, and what a resume would do.
 
-    Examples:
+    Examples::
+
         data-engine status workspace
         data-engine status s3://bucket/workspace --json
     """
@@ -165,7 +168,8 @@ def status(workspace: WorkspaceArgument) -> None:
 def report(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> None:
     """Write the report of a round again (the last one by default) and print its path.
 
-    Examples:
+    Examples::
+
         data-engine report workspace
         data-engine report workspace --round 1
     """
@@ -183,7 +187,8 @@ def report(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> No
 def verify_shards(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> None:
     """Check the shards of a round (of every round by default) against its manifest; status 1 when one is damaged.
 
-    Examples:
+    Examples::
+
         data-engine shards verify workspace
         data-engine shards verify workspace --round 2
     """
@@ -219,7 +224,8 @@ def _rounds_of(workspace: "Workspace", round_number: int | None) -> list[int]:
 def doctor() -> None:
     """What is installed, which weights are found, GPUs; status 1 when something is missing.
 
-    Examples:
+    Examples::
+
         data-engine doctor
         data-engine doctor --json
     """

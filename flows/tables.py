@@ -5,11 +5,15 @@ Example::
     print_summary(summary(Workspace("./demo")))
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 WIDTH_OUTSIDE_A_TERMINAL = 100
 
@@ -65,6 +69,42 @@ def print_doctor(facts: dict[str, Any]) -> None:
         console.print(f"problem: {problem}", markup=False, soft_wrap=True)
     if not facts["problems"]:
         console.print("No problems found.")
+
+
+def print_separation(outcomes: Sequence[dict[str, Any]]) -> None:
+    """What every track holds of its recording, then what went wrong, and the number of recordings by outcome."""
+    console = stdout_console()
+    separated = [one for one in outcomes if one["outcome"] == "separated"]
+    if separated:
+        console.print(_tracks_table(separated))
+    for one in separated:
+        for remark in one["remarks"]:
+            console.print(f"{one['recording']}: {remark}", markup=False, soft_wrap=True)
+    for one in outcomes:
+        if one["outcome"] == "failed":
+            console.print(f"failed: {one['reason']}", markup=False, soft_wrap=True)
+    counts = Counter(one["outcome"] for one in outcomes)
+    if len(outcomes) > 1:
+        console.print(f"{len(outcomes)} recordings: {', '.join(f'{n} {what}' for what, n in counts.items())}")
+
+
+def _tracks_table(separated: Sequence[dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("recording", "track", "energy share", "fit", "heard", "file"):
+        table.add_column(heading, justify="right" if heading in ("energy share", "fit") else "left", overflow="fold")
+    for one in separated:
+        name = Path(one["recording"]).name
+        for track in one["tracks"]:
+            heard, fit = "yes" if track["heard"] else "no", f"{track['fit']['recording']:.1f}"
+            table.add_row(*map(Text, (name, track["label"], _share(track), fit, heard, track["file"])))
+            name = ""
+        residual = one["residual"]
+        table.add_row(*map(Text, ("", "residual", _share(residual), "", "", residual["file"])), style="dim")
+    return table
+
+
+def _share(track: dict[str, Any]) -> str:
+    return "silent" if track["energy_share_db"] is None else f"{track['energy_share_db']:.1f} dB"
 
 
 def _counted(counts: dict[str, Any] | None) -> str:

@@ -68,6 +68,11 @@ class LabelSeparator:
         """Rate of the waveforms that go in and come out."""
         return self.separator.config.sample_rate_hz
 
+    @property
+    def window_s(self) -> float:
+        """Length of what the separator hears at once; longer input goes through windows."""
+        return self.separator.config.window_length / self.sample_rate_hz
+
     def separate(self, mixture: Tensor, labels: Sequence[str], *, negatives: Negatives | None = None) -> Tensor:
         """Mixture (T,) to one track per label, (Q, T).
 

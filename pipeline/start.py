@@ -37,7 +37,7 @@ def make_start(workspace: Workspace, config: Config, progress: Progress) -> None
     if not is_made_from_others(config.model):
         return
     with ExitStack() as tasks, tempfile.TemporaryDirectory(prefix="sound-data-engine-") as folder:
-        shown = _Downloads(progress, tasks)
+        shown = Downloads(progress, tasks)
         save_separator(starting_separator(config.model, seed=config.seed, on_download=shown), Path(folder))
         for name in SEPARATOR_FILES:
             start.upload(Path(folder) / name, name)
@@ -45,7 +45,7 @@ def make_start(workspace: Workspace, config: Config, progress: Progress) -> None
     progress.say(f"the first round starts from {config.model.checkpoint}, kept in {start.uri}")
 
 
-class _Downloads:
+class Downloads:
     """Shows downloads in megabytes, each as a task."""
 
     def __init__(self, progress: Progress, tasks: ExitStack) -> None:

@@ -1,146 +1,178 @@
 """Separate one recording into files for listening: ``data-engine separate``, outside of the rounds.
 
-The recording keeps its sample rate, its channels (each is separated by itself, at the separator's rate) and any length:
-windows of ``WINDOW_S`` overlap by ``OVERLAP_S`` and are cross-faded, so memory does not grow with the file. The
-residual is the recording minus its stems, so all files together sum to the recording.
+The recording keeps its sample rate, its channels (one mask for all of them, see ``pipeline.stereo``) and any length: it
+streams through windows of the separator's length that overlap by ``OVERLAP_S`` and are cross-faded, so memory does not
+grow with the file. The residual is the recording minus its tracks, so all files together sum to the recording.
 
 Example::
 
-    paths = separate_recording(Path("street.ogg"), ["Car", "Speech"], separator, Path("stems"))
-    # stems/street.car.wav, stems/street.speech.wav, stems/street.residual.wav
+    stems = separate_recording(Path("street.ogg"), ["Car", "Speech"], separator, out=Path("tracks/street"))
+    stems.names.all       # tracks/street.car.wav, tracks/street.speech.wav, tracks/street.png, ...residual.wav
+    stems.tracks[0].energy_share_db, stems.tracks[0].heard       # -6.2, True
 """
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torchaudio.functional import resample
 
 from data_specs.errors import UserError
+from data_specs.labels import UnknownLabelError, label_table
 from models.label_separator import LabelSeparator
+from pipeline.audio import AudioError, AudioReader, open_audio
 from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.stem_files import StemNames, StemWriter
+from pipeline.stem_hearing import Fit, LoudestSpans, is_heard
+from pipeline.stereo import share_mask
 
-WINDOW_S = 10.0
 OVERLAP_S = 1.0
+
+
+@dataclass(frozen=True)
+class StemTrack:
+    """One label's track: ``energy_share_db`` is its energy over the recording's, ``fit`` how the label suits it."""
+
+    label: str
+    energy_share_db: float
+    fit: Fit
+
+    @property
+    def heard(self) -> bool:
+        """Whether the track holds something of its label."""
+        return is_heard(energy_share_db=self.energy_share_db, fit=self.fit)
+
+
+@dataclass(frozen=True)
+class Stems:
+    """What was made of a recording. ``truncated``: it ends before its header says."""
+
+    recording: Path
+    names: StemNames
+    duration_s: float
+    truncated: bool
+    tracks: tuple[StemTrack, ...]
+    residual_share_db: float
 
 
 def separate_recording(
     path: Path,
     labels: Sequence[str],
     separator: LabelSeparator,
-    out: Path,
     *,
+    out: Path,
+    picture: bool = True,
     progress: Progress = NO_PROGRESS,
-) -> list[Path]:
-    """Write ``<stem>.<label>.wav`` for every label and ``<stem>.residual.wav``, as 32-bit float WAV.
+) -> Stems:
+    """Write a track for every label, the residual (32-bit float WAV) and a picture of the spectrograms.
 
     Args:
         path: any file that libsndfile reads.
-        labels: AudioSet names or free text; each is a negative query for the others.
+        labels: AudioSet names or free text; each is a negative query for those that are not related to it.
         separator: the loaded separator.
-        out: folder, made when it is not there.
+        out: what the names of the files begin with; its folder is made when it is not there.
+        picture: whether to draw the picture.
 
     Raises:
         UserError: not audio, empty, not finite, or labels that cannot be told apart.
     """
-    names = [*_slugs(labels), "residual"]
-    targets = [out / f"{path.stem}.{name}.wav" for name in names]
-    partial = [target.with_name(target.name + ".partial") for target in targets]
-    with ExitStack() as files:
-        files.callback(_remove, partial)
-        try:
-            recording = files.enter_context(soundfile.SoundFile(path))
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise UserError(f"cannot read {path} as audio: {error}") from None
-        if recording.frames == 0:
-            raise UserError(f"{path} is empty")
-        out.mkdir(parents=True, exist_ok=True)
-        rate, channels = recording.samplerate, recording.channels
-        outputs = [
-            files.enter_context(soundfile.SoundFile(name, "w", rate, channels, "FLOAT", format="WAV"))
-            for name in partial
-        ]
-        starts = _window_starts(recording.frames, round(WINDOW_S * rate), round(OVERLAP_S * rate))
-        task = files.enter_context(progress.task(f"separate {path.name}", total=len(starts)))
-        for mixture, tracks in _separated_spans(recording, starts, labels, separator):
-            for output, track in zip(outputs, [*tracks, mixture - tracks.sum(0)], strict=True):
-                output.write(track)
-            task.advance()
-        for output, source, target in zip(outputs, partial, targets, strict=True):
-            output.close()
-            source.replace(target)
-    return targets
+    names = StemNames.of(labels, out, picture=picture)
+    try:
+        with open_audio(path) as reader, StemWriter(names, reader.info) as writer:
+            rate = reader.info.sample_rate_hz
+            size = int(separator.window_s * rate)  # no sample more than one window of the separator
+            hop = size - min(round(OVERLAP_S * rate), size // 2)
+            claimed = round(reader.info.duration_s * rate)
+            loudest = LoudestSpans(len(labels))
+            with progress.task(f"separate {path.name}", total=max(1, -(-(claimed - size) // hop) + 1)) as task:
+                for mixture, tracks in _spans(_windows(reader, size=size, hop=hop), rate, labels, separator):
+                    writer.write(mixture, tracks)
+                    loudest.add(mixture, tracks)
+                    task.advance()
+            if not writer.frames:
+                raise AudioError("empty file")
+            *shares_db, residual_share_db = writer.energy_shares_db
+            fits = loudest.fits(labels, separator.encoder, sample_rate_hz=rate)
+            captions = [f"{name}: {share:.1f} dB" for name, share in zip(labels, shares_db, strict=True)]
+            writer.publish(title=path.name, captions=["recording", *captions, f"residual: {residual_share_db:.1f} dB"])
+            return Stems(
+                recording=path,
+                names=names,
+                duration_s=writer.frames / rate,
+                truncated=reader.truncated,
+                tracks=tuple(StemTrack(*one) for one in zip(labels, shares_db, fits, strict=True)),
+                residual_share_db=residual_share_db,
+            )
+    except AudioError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
-def _remove(paths: Sequence[Path]) -> None:
-    """Leave no half files behind."""
-    for path in paths:
-        path.unlink(missing_ok=True)
+def negatives_of(labels: Sequence[str]) -> list[list[str]]:
+    """For every label the others that are no kin of it: ``Dog`` is not told to leave out ``Bark``."""
+    return [[other for other in labels if not _related(own, other)] for own in labels]
 
 
-def _separated_spans(
-    recording: soundfile.SoundFile, starts: Sequence[int], labels: Sequence[str], separator: LabelSeparator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Consecutive spans of the recording, each a mixture (N, C) and its tracks (Q, N, C)."""
-    window = round(WINDOW_S * recording.samplerate)
-    channels = recording.channels
-    pending = np.zeros((len(labels), 0, channels), np.float32)
-    for start, following in zip(starts, [*starts[1:], recording.frames], strict=True):
-        mixture = _read(recording, start, window)
-        tracks = _separate_window(mixture, recording.samplerate, labels, separator)
-        shared = min(pending.shape[1], len(mixture))
-        fade = np.linspace(0.0, 1.0, shared, dtype=np.float32)[None, :, None]
-        tracks[:, :shared] = pending[:, :shared] * (1 - fade) + tracks[:, :shared] * fade
-        pending = tracks[:, following - start :]
-        yield mixture[: following - start], tracks[:, : following - start]
+def _related(own: str, other: str) -> bool:
+    try:
+        return own == other or label_table().related(own, other)
+    except UnknownLabelError:  # free text has no place in the ontology
+        return False
 
 
-def _read(recording: soundfile.SoundFile, start: int, frames: int) -> np.ndarray:
-    """``frames`` samples (N, C) from ``start``; fewer at the end.
+def _windows(reader: AudioReader, *, size: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Where a window begins, and its frames (N, C); every window has ``size`` frames, of a short recording all.
 
     Raises:
-        UserError: the file breaks off, or holds NaN or infinity.
+        AudioError: samples that are not numbers.
     """
-    try:
-        recording.seek(start)
-        block = recording.read(frames, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"{recording.name} breaks off after {start / recording.samplerate:.1f} s: {error}") from None
-    if len(block) == 0 or not np.isfinite(block).all():
-        what = "breaks off" if len(block) == 0 else "holds samples that are not numbers"
-        raise UserError(f"{recording.name} {what} after {start / recording.samplerate:.1f} s")
-    return block
+    window = _read(reader, size)
+    end = len(window)
+    if end:
+        yield 0, window
+    while end >= size and len(fresh := _read(reader, hop)):
+        window = np.concatenate([window, fresh])[-size:]
+        end += len(fresh)
+        yield end - len(window), window
+
+
+def _read(reader: AudioReader, frames: int) -> np.ndarray:
+    blocks = [block.channels for block in reader.blocks(frames)]
+    if not blocks:
+        return np.zeros((0, reader.info.channels), np.float32)
+    if not all(np.isfinite(block).all() for block in blocks):
+        raise AudioError("holds samples that are not numbers")
+    return np.concatenate(blocks)
+
+
+def _spans(
+    windows: Iterator[tuple[int, np.ndarray]], rate_hz: int, labels: Sequence[str], separator: LabelSeparator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Consecutive spans of the recording, each a mixture (N, C) and its tracks (Q, N, C)."""
+    begin, mixture, tracks = 0, np.zeros((0, 0), np.float32), np.zeros((0, 0, 0), np.float32)
+    for start, window in windows:
+        following = _separate_window(window, rate_hz, labels, separator)
+        cut = start - begin
+        if len(mixture):
+            shared = len(mixture) - cut
+            fade = np.linspace(0.0, 1.0, shared, dtype=np.float32)[None, :, None]
+            following[:, :shared] = tracks[:, cut:] * (1 - fade) + following[:, :shared] * fade
+            yield mixture[:cut], tracks[:, :cut]
+        begin, mixture, tracks = start, window, following
+    if len(mixture):
+        yield mixture, tracks
 
 
 @torch.inference_mode()
 def _separate_window(mixture: np.ndarray, rate_hz: int, labels: Sequence[str], separator: LabelSeparator) -> np.ndarray:
     """Tracks (Q, N, C) of one window (N, C)."""
     at_model_rate = resample(torch.from_numpy(mixture.T.copy()), rate_hz, separator.sample_rate_hz)  # (C, T)
-    tracks = torch.stack(separator.separate_batch(at_model_rate, [list(labels)] * len(at_model_rate)))  # (C, Q, T)
+    channels = len(at_model_rate)
+    estimates = separator.separate_batch(
+        at_model_rate, [list(labels)] * channels, negatives=[negatives_of(labels)] * channels
+    )
+    tracks = share_mask(at_model_rate, torch.stack(estimates))  # (C, Q, T)
     tracks = resample(tracks, separator.sample_rate_hz, rate_hz)[..., : len(mixture)]
     tracks = torch.nn.functional.pad(tracks, (0, len(mixture) - tracks.shape[-1]))  # (C, Q, N)
     return tracks.permute(1, 2, 0).numpy().copy()
-
-
-def _window_starts(frames: int, window: int, overlap: int) -> list[int]:
-    """Where windows begin; the last one is moved back so that it is a whole one."""
-    last = max(0, frames - window)
-    return [*range(0, last, window - overlap), last]
-
-
-def _slugs(labels: Sequence[str]) -> list[str]:
-    """File-name parts of the labels.
-
-    Raises:
-        UserError: a label without letters or digits, or two labels with the same name.
-    """
-    slugs = [re.sub(r"[\W_]+", "-", label.lower()).strip("-") for label in labels]
-    if not all(slugs):
-        raise UserError("a label needs letters or digits")
-    if len({*slugs, "residual"}) <= len(slugs):
-        raise UserError(f"labels must differ from one another and from 'residual': {', '.join(labels)}")
-    return slugs

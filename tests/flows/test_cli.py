@@ -75,7 +75,7 @@ def test_without_arguments_the_help_is_shown(capsys):
         (["status", "nowhere"], "is not a workspace"),
         (["report", "nowhere"], "is not a workspace"),
         (["shards", "verify", "nowhere"], "is not a workspace"),
-        (["separate", "nothing.wav", "--label", "Bark", "--out", "tracks"], "no audio file nothing.wav"),
+        (["separate", "nothing.wav", "--label", "Bark", "--out", "tracks"], "no file or folder nothing.wav"),
         (["soundscapes", "--sources", "nothing.csv", "--count", "1", "--out", "scenes"], "nothing.csv"),
         (["evaluate", "--pairs", "nothing.csv", "--root", ".", "--out", "m.json"], "nothing.csv"),
     ],

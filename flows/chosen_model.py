@@ -1,0 +1,73 @@
+"""Which separator a command uses: the embedded one, a checkpoint, a configuration's, or the best of a workspace.
+
+Example::
+
+    model = chosen_model(checkpoint="workspace", config=None)     # the separator that its last round promoted
+    separator = load_chosen(model, terminal_progress())
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data_specs.config import ModelConfig, load_config
+from flows.completion import complete_config
+from pipeline.progress import Progress
+
+if TYPE_CHECKING:
+    from models.label_separator import LabelSeparator
+
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="Checkpoint folder, or a workspace: its current separator.", show_default="embedded"
+    ),
+]
+ModelOf = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="CONFIG",
+        help="Take the models of this configuration (YAML file or preset).",
+        autocompletion=complete_config,
+    ),
+]
+
+
+def chosen_model(*, checkpoint: str | None, config: str | None) -> ModelConfig:
+    """The models of ``config`` (or the embedded ones), the separator from ``checkpoint`` where that is given.
+
+    Raises:
+        UserError: no such configuration, or a workspace that cannot be read.
+    """
+    model = load_config(config).model if config else ModelConfig()
+    if checkpoint is None:
+        return model
+    if (Path(checkpoint) / "workspace.json").is_file():
+        from pipeline.workspace import Workspace
+
+        workspace = Workspace(checkpoint)
+        own = model if config else workspace.config.model
+        return own.model_copy(update={"checkpoint": workspace.current_checkpoint()})
+    return model.model_copy(update={"checkpoint": checkpoint})
+
+
+def load_chosen(model: ModelConfig, progress: Progress) -> "LabelSeparator":
+    """Load a separator, showing what takes time: imports, downloads of published weights, loading.
+
+    Raises:
+        UserError: a checkpoint cannot be used.
+    """
+    with progress.task("load the separator", None), ExitStack() as downloads:
+        from models.label_separator import LabelSeparator
+        from models.laion_files import laion_files
+        from models.weights import WeightStore
+        from pipeline.start import Downloads
+
+        shown, store = Downloads(progress, downloads), WeightStore()
+        if model.checkpoint in store.known:
+            store.file(model.checkpoint, shown)
+        laion_files(model.clap, store, shown)
+        return LabelSeparator.load(model)
