@@ -1,5 +1,5 @@
 # The few commands people use. `make check` is what .ci/run does, without the tests.
-.PHONY: setup demo test check format lock
+.PHONY: setup demo test check format docs lock
 
 setup:
 	sh infra/setup.sh
@@ -18,6 +18,11 @@ check: setup
 format: setup
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+# The API reference, from the docstrings, into build/docs/.
+docs: setup
+	.venv/bin/python -m pdoc --docformat google --math --output-directory build/docs \
+		data_specs models pipeline flows
 
 # After a change of dependencies in pyproject.toml. The overrides are explained in infra/overrides.txt.
 lock:
