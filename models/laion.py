@@ -32,14 +32,13 @@ from torch import Tensor, nn
 
 from data_specs.errors import UserError
 from data_specs.labels import label_table
+from models.laion_files import LABEL_PROMPT
 from models.weight_files import fit, read_weights
 
 WHAT = "a LAION-CLAP checkpoint"
 SAMPLE_RATE_HZ = 48_000
 WINDOW_LENGTH = 480_000
 TOKENS_MAX = 77
-LABEL_PROMPT = "The sound of {}"
-"""How a label is said to the text encoder, as in CLAPSep's lists; any other text is taken as it is."""
 
 _AUDIO_MODELS = {96: "HTSAT-tiny", 128: "HTSAT-base", 256: "HTSAT-large"}  # by the width of the patch embedding
 _WIDTH = "audio_branch.patch_embed.proj.weight"

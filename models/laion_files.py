@@ -17,6 +17,9 @@ from models.checkpoints import CLAP_FILES, EMBEDDED
 from models.weights import OnDownload, WeightFile, WeightStore
 
 TOKENIZER = "roberta-base"
+LABEL_PROMPT = "The sound of {}"
+"""How a label is said to LAION-CLAP, as in CLAPSep's lists; any other text is taken as it is."""
+
 BESIDE = ("roberta-base/tokenizer.json", "tokenizer.json")
 
 

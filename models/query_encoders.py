@@ -15,7 +15,7 @@ from data_specs.records import content_id
 from models.checkpoints import CLAP_FILES, checkpoint_folder, load_clap
 from models.checksums import file_sha256
 from models.clap import TinyClap
-from models.laion_files import laion_files
+from models.laion_files import LABEL_PROMPT, laion_files
 
 
 class QueryEncoder(Protocol):
@@ -84,13 +84,13 @@ def load_query_encoder(clap: str) -> QueryEncoder:
 
 
 def query_encoder_id(clap: str) -> str:
-    """Id of what the vectors of ``config.model.clap`` depend on: its weights and, for LAION-CLAP, its tokenizer.
+    """Id of what the vectors of ``config.model.clap`` depend on: its files and how it is told a label.
 
     Raises:
         UserError: no such checkpoint.
     """
     files = laion_files(clap)
     if files:
-        return content_id(files.checkpoint.sha256, files.tokenizer.sha256)
+        return content_id(files.checkpoint.sha256, files.tokenizer.sha256, LABEL_PROMPT)
     folder = checkpoint_folder(clap)
     return content_id(*(file_sha256(folder / name) for name in CLAP_FILES))

@@ -55,9 +55,9 @@ class LaionTagger:
 
     source: TagSource = "clap"
 
-    def __init__(self, encoder: "LaionClap"):
+    def __init__(self, encoder: "LaionClap", labels: Tensor):
         self.encoder = encoder
-        self._labels = encoder.embed_text(list(label_table().names))  # (527, D)
+        self._labels = labels.to(torch.get_default_device())  # (527, D)
 
     @torch.inference_mode()
     def scores(self, waveforms: Tensor) -> Tensor:
@@ -66,8 +66,11 @@ class LaionTagger:
         return (windows @ self._labels.T).amax(dim=1).clamp(0, 1)
 
 
-def load_tagger(config: Config) -> Tagger:
+def load_tagger(config: Config, labels: Tensor | None = None) -> Tagger:
     """The tagger of ``config.tag.tagger``, on torch's default device.
+
+    Args:
+        labels: vectors of the labels by ``config.model.clap``, (527, D), where they are known already.
 
     Raises:
         UserError: its checkpoint is missing or cannot be used.
@@ -78,4 +81,5 @@ def load_tagger(config: Config) -> Tagger:
         return PannsTagger.load(WeightStore().file(config.model.panns).path)
     if is_ours(config.model.clap):
         return ClapTagger(load_clap(config.model.clap))
-    return LaionTagger(cast("LaionClap", load_query_encoder(config.model.clap)))
+    encoder = cast("LaionClap", load_query_encoder(config.model.clap))
+    return LaionTagger(encoder, encoder.embed_text(list(label_table().names)) if labels is None else labels)
