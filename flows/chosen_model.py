@@ -6,7 +6,6 @@ Example::
     separator = load_chosen(model, terminal_progress())
 """
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ import typer
 
 from data_specs.config import ModelConfig, load_config
 from flows.completion import complete_config
-from pipeline.progress import Progress
+from pipeline.progress import Progress, showing_downloads
 
 if TYPE_CHECKING:
     from models.label_separator import LabelSeparator
@@ -60,13 +59,12 @@ def load_chosen(model: ModelConfig, progress: Progress) -> "LabelSeparator":
     Raises:
         UserError: a checkpoint cannot be used.
     """
-    with progress.task("load the separator", None), ExitStack() as downloads:
+    with progress.task("load the separator", None), showing_downloads(progress) as shown:
         from models.label_separator import LabelSeparator
         from models.laion_files import laion_files
         from models.weights import WeightStore
-        from pipeline.start import Downloads
 
-        shown, store = Downloads(progress, downloads), WeightStore()
+        store = WeightStore()
         if model.checkpoint in store.known:
             store.file(model.checkpoint, shown)
         laion_files(model.clap, store, shown)

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from data_specs.errors import UserError
-from flows import audio_commands, output, round_commands, separate_command
+from flows import audio_commands, output, round_commands, separate_command, weight_commands
 from flows.help import EngineCommand, EngineGroup
 
 NAME = "data-engine"
@@ -38,6 +38,7 @@ GROUPS = {
 
 app = typer.Typer(name=NAME, cls=EngineGroup, pretty_exceptions_enable=False)
 shards = typer.Typer(cls=EngineGroup)
+weights = typer.Typer(cls=EngineGroup)
 
 
 def _print_version(wanted: bool) -> None:
@@ -71,11 +72,19 @@ def shards_options() -> None:
     """Look into the shards of a workspace."""
 
 
+@weights.callback()
+def weights_options() -> None:
+    """Get and check the weight files of others."""
+
+
 for panel, commands in GROUPS.items():
     for command in commands:
         app.command(cls=EngineCommand, rich_help_panel=panel)(output.with_output_options(command))
 shards.command("verify", cls=EngineCommand)(output.with_output_options(round_commands.verify_shards))
 app.add_typer(shards, name="shards", rich_help_panel="Rounds")
+weights.command(cls=EngineCommand)(output.with_output_options(weight_commands.fetch))
+weights.command(cls=EngineCommand)(output.with_output_options(weight_commands.forget))
+app.add_typer(weights, name="weights", rich_help_panel="Installation")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 DISTRIBUTION = "sound-data-engine"
-ENVIRONMENT = ("RAY_ADDRESS", "PREFECT_API_URL", "CUDA_VISIBLE_DEVICES")
+ENVIRONMENT = ("RAY_ADDRESS", "PREFECT_API_URL", "CUDA_VISIBLE_DEVICES", "DATA_ENGINE_WEIGHTS", "HF_HUB_OFFLINE")
 
 
 def examine() -> dict[str, Any]:
@@ -26,6 +26,8 @@ def examine() -> dict[str, Any]:
     weights = _weights(packages)
     if weights and not weights["embedded"]:
         problems.append("the embedded weights are missing: install the package again or run data-engine pretrain")
+    public = _public_weights() if not problems else {"folders": [], "files": []}
+    problems += [f"{one['path']} {one['problem']}" for one in public["files"] if one["problem"]]
     return {
         "engine": _version(DISTRIBUTION),
         "python": platform.python_version(),
@@ -36,6 +38,7 @@ def examine() -> dict[str, Any]:
         "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
         "gpus": _gpus(packages),
         "weights": weights,
+        "public_weights": public,
         "settings": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "packages": packages,
         "problems": problems,
@@ -78,3 +81,36 @@ def _weights(packages: dict[str, str | None]) -> dict[str, str | None]:
 
     whole = all((EMBEDDED_FOLDER / name).is_file() for name in (*SEPARATOR_FILES, *CLAP_FILES))
     return {"embedded": str(EMBEDDED_FOLDER) if whole else None}
+
+
+def _public_weights() -> dict[str, Any]:
+    """The known weight files of others: where each is here, how large, and what is known of its checksum.
+
+    Nothing is hashed: ``verified`` says that a file is untouched since its checksum was found right.
+    """
+    from models.weights import WeightStore
+
+    store = WeightStore()
+    files = []
+    for name, weights in store.known.items():
+        path = store.find(name)
+        size, expected = path.stat().st_size if path else None, weights.size_bytes
+        problem = (
+            f"has {size} bytes instead of {expected}: delete it"
+            if None not in (size, expected) and size != expected
+            else ""
+        )
+        files.append(
+            {
+                "name": name,
+                "what": weights.what,
+                "file": weights.file,
+                "url": weights.url,
+                "path": str(path) if path else None,
+                "size_bytes": size,
+                "expected_bytes": expected,
+                "verified": bool(path and not problem and store.checksums.verified(path)),
+                "problem": problem,
+            }
+        )
+    return {"folders": [str(folder) for folder in store.folders], "files": files}

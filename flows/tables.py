@@ -12,6 +12,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -59,6 +60,11 @@ def print_doctor(facts: dict[str, Any]) -> None:
     table.add_row("GPUs", ", ".join(gpus) or "none found: everything runs on the CPUs")
     for name, folder in facts["weights"].items():
         table.add_row(f"{name} weights", folder or "missing")
+    public = facts["public_weights"]
+    for one in public["files"]:
+        table.add_row(one["name"], _weights_line(one))
+    if not all(one["path"] for one in public["files"]):
+        table.add_row("", f"looked in {' and '.join(public['folders'])}; data-engine weights fetch NAME gets one")
     for name, value in facts["settings"].items():
         table.add_row(name, value)
     table.add_row(
@@ -105,6 +111,14 @@ def _tracks_table(separated: Sequence[dict[str, Any]]) -> Table:
 
 def _share(track: dict[str, Any]) -> str:
     return "silent" if track["energy_share_db"] is None else f"{track['energy_share_db']:.1f} dB"
+
+
+def _weights_line(weights: dict[str, Any]) -> str:
+    if weights["path"] is None:
+        size = decimal(weights["expected_bytes"]) if weights["expected_bytes"] else "size unknown"
+        return f"not here ({size}): {weights['what']}"
+    checked = "verified" if weights["verified"] else "verified at its next use"
+    return f"{decimal(weights['size_bytes'])}, {checked}, {weights['path']}"
 
 
 def _counted(counts: dict[str, Any] | None) -> str:

@@ -26,7 +26,6 @@ from models.download import download
 
 FOLDER_VARIABLE = "DATA_ENGINE_WEIGHTS"
 OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
-SIZE_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 OnDownload = Callable[[str, int, int | None], None]
 """Told the name of the weights, how many bytes are there, and of how many."""
@@ -122,12 +121,6 @@ class WeightStore:
             )
         download(weights.url, target, on_bytes=lambda done, total: on_download(name, done, total))
         return target
-
-
-def size_text(size_bytes: int) -> str:
-    """A size for people: ``2.35 GB``."""
-    unit, scale = next(((unit, scale) for unit, scale in SIZE_UNITS if size_bytes >= scale), ("B", 1))
-    return f"{size_bytes / scale:.3g} {unit}"
 
 
 def _environment_folder() -> list[Path]:

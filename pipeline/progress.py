@@ -8,7 +8,8 @@ Example::
             task.advance()
 """
 
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 
@@ -42,3 +43,21 @@ class _Silent:
 
 
 NO_PROGRESS: Progress = _Silent()
+
+
+@contextmanager
+def showing_downloads(progress: Progress) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Gives what ``models.weights`` tells of downloads to: each becomes a task that counts megabytes."""
+    running: dict[str, Task] = {}
+    shown_mb: dict[str, int] = {}
+    with ExitStack() as tasks:
+
+        def on_download(name: str, done: int, total: int | None) -> None:
+            if name not in running:
+                total_mb = None if total is None else total // 1_000_000
+                running[name] = tasks.enter_context(progress.task(f"download {name} (MB)", total_mb))
+            done_mb = done // 1_000_000
+            running[name].advance(done_mb - shown_mb.get(name, 0))
+            shown_mb[name] = done_mb
+
+        yield on_download

@@ -11,11 +11,10 @@ Example::
 
 import json
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 from data_specs.config import Config
-from pipeline.progress import Progress, Task
+from pipeline.progress import Progress, showing_downloads
 from pipeline.workspace import START_ORIGIN, Workspace
 
 
@@ -36,27 +35,9 @@ def make_start(workspace: Workspace, config: Config, progress: Progress) -> None
         start.delete(START_ORIGIN)
     if not is_made_from_others(config.model):
         return
-    with ExitStack() as tasks, tempfile.TemporaryDirectory(prefix="sound-data-engine-") as folder:
-        shown = Downloads(progress, tasks)
+    with showing_downloads(progress) as shown, tempfile.TemporaryDirectory(prefix="sound-data-engine-") as folder:
         save_separator(starting_separator(config.model, seed=config.seed, on_download=shown), Path(folder))
         for name in SEPARATOR_FILES:
             start.upload(Path(folder) / name, name)
     start.write_bytes(START_ORIGIN, origin.encode())
     progress.say(f"the first round starts from {config.model.checkpoint}, kept in {start.uri}")
-
-
-class Downloads:
-    """Shows downloads in megabytes, each as a task."""
-
-    def __init__(self, progress: Progress, tasks: ExitStack) -> None:
-        self._progress, self._tasks = progress, tasks
-        self._running: dict[str, tuple[Task, int]] = {}
-
-    def __call__(self, name: str, done: int, total: int | None) -> None:
-        done_mb, total_mb = done // 1_000_000, None if total is None else total // 1_000_000
-        if name not in self._running:
-            task = self._tasks.enter_context(self._progress.task(f"download {name} (MB)", total_mb))
-            self._running[name] = task, 0
-        task, shown_mb = self._running[name]
-        task.advance(done_mb - shown_mb)
-        self._running[name] = task, done_mb

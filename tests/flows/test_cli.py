@@ -33,7 +33,7 @@ def failure(capsys, *arguments: str) -> tuple[int, str]:
 def all_commands() -> list[list[str]]:
     """The words of every command of the command line."""
     own = [[command.callback.__name__] for command in app.registered_commands if command.callback]
-    return [*own, ["shards", "verify"]]
+    return [*own, ["shards", "verify"], ["weights", "fetch"], ["weights", "forget"]]
 
 
 @pytest.mark.parametrize("words", all_commands(), ids=" ".join)

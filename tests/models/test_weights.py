@@ -6,7 +6,7 @@ import re
 import pytest
 
 from data_specs.errors import UserError
-from models.weights import PublicWeights, WeightStore, public_weights, size_text
+from models.weights import PublicWeights, WeightStore, public_weights
 from tests.models.file_server import serving
 
 CONTENT = b"these are the weights"
@@ -103,12 +103,3 @@ def test_the_environment_names_a_folder(tmp_path, monkeypatch):
     target.parent.mkdir(parents=True)
     target.write_text("{}")
     assert WeightStore().find("roberta-base") == target
-
-
-def test_sizes_are_readable():
-    assert [size_text(size) for size in (7, 1_355_863, 327_428_481, 2_352_471_003)] == [
-        "7 B",
-        "1.36 MB",
-        "327 MB",
-        "2.35 GB",
-    ]
