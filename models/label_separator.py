@@ -48,13 +48,13 @@ class LabelSeparator:
         self.bf16 = bf16
 
     @classmethod
-    def load(cls, config: ModelConfig, *, bf16: bool = False) -> "LabelSeparator":
-        """From ``config.checkpoint`` and ``config.clap``.
+    def load(cls, config: ModelConfig, encoder: QueryEncoder | None = None, *, bf16: bool = False) -> "LabelSeparator":
+        """From ``config.checkpoint``, and ``config.clap`` or an encoder that is at hand.
 
         Raises:
             UserError: a checkpoint cannot be used, or the two do not fit each other.
         """
-        separator, encoder = starting_separator(config), load_query_encoder(config.clap)
+        separator, encoder = starting_separator(config), encoder or load_query_encoder(config.clap)
         expected = separator.config.query_dim
         if encoder.dim != expected:
             raise UserError(

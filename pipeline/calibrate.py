@@ -32,6 +32,7 @@ from pipeline.calibration import Calibration, fall_back, gate_of, summarise
 from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets
 from pipeline.evidence import ClipEvidence, Witness, ask, examine, first_look, second_look
 from pipeline.gate import Gate, PaperGate
+from pipeline.label_queries import round_encoder
 from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG, Partition, leaky_truth
 from pipeline.progress import NO_PROGRESS, Progress
@@ -71,8 +72,10 @@ def _separators(
 ) -> tuple[LabelSeparator, LabelSeparator | None]:
     """The round's separator, and that of the round before if it was another one."""
 
+    encoder = round_encoder(workspace, config)
+
     def load(checkpoint: str) -> LabelSeparator:
-        return LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}))
+        return LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}), encoder)
 
     before = workspace.previous_checkpoint(before_round=round_number)
     current = load(workspace.current_checkpoint(before_round=round_number))

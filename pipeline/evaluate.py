@@ -23,6 +23,7 @@ from models.checkpoints import SEPARATOR_FILES, checkpoint_hash
 from models.label_separator import LabelSeparator
 from pipeline.audio import AudioError
 from pipeline.held_out import MixturePlan, mix, plan_mixtures
+from pipeline.label_queries import round_encoder
 from pipeline.pairs import evaluate_pairs
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.scoring import EvalMixture, EvalTarget, evaluate_mixtures
@@ -64,11 +65,12 @@ def _evaluated(
     workspace: Workspace, config: Config, checkpoint: str, plans: Sequence[MixturePlan], progress: Progress, what: str
 ) -> dict[str, Any]:
     """Metrics of a checkpoint, from the workspace when they are there already."""
-    digest = content_id(checkpoint_hash(checkpoint), config.model.clap, BSS_MIXTURES, *(p.mixture_id for p in plans))
+    encoder = round_encoder(workspace, config)
+    digest = content_id(checkpoint_hash(checkpoint), encoder.key, BSS_MIXTURES, *(p.mixture_id for p in plans))
     name = f"evaluations/{digest}.json"
     if workspace.storage.is_file(name):
         return json.loads(workspace.storage.read_bytes(name))
-    separator = LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}))
+    separator = LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}), encoder)
     metrics = evaluate_mixtures(
         separator,
         _mixtures(plans, config, progress),

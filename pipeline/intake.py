@@ -19,6 +19,7 @@ from data_specs.errors import UserError
 from data_specs.labels import UnknownLabelError, label_table
 from data_specs.records import Clip, CorpusEntry, StageCounts, seed_of
 from pipeline.ingest import ingest
+from pipeline.label_queries import prepare_queries
 from pipeline.progress import Progress
 from pipeline.start import make_start
 from pipeline.workspace import BUILTIN_FOLDER, CALIBRATION, HELD_OUT, ClipSet, Workspace
@@ -32,7 +33,7 @@ def take_in(uri: str, config: Config, progress: Progress) -> Workspace:
     """Open the workspace at ``uri`` and ingest what it does not have yet; a second call finds the work done.
 
     Raises:
-        UserError: a corpus or the starting checkpoint cannot be used, or the workspace not be opened; nothing was
+        UserError: a corpus or a model cannot be used, or the workspace not be opened; nothing was
             ingested.
     """
     found = Workspace(uri)
@@ -41,6 +42,7 @@ def take_in(uri: str, config: Config, progress: Progress) -> Workspace:
         check_corpus(clip_set, _corpus(clip_set, config))
     workspace = Workspace.open(uri, config)
     make_start(workspace, config, progress)
+    prepare_queries(workspace, config, progress)
     for clip_set in missing:
         entries = _entries(workspace, clip_set, config, progress)
         clips = ingest(entries, config, progress, what=f"{clip_set.replace('_', '-')} clips")

@@ -105,10 +105,14 @@ def _tag(workspace: Workspace, config: Config, round_number: int, progress: Prog
 
 
 def _new_tags(workspace: Workspace, config: Config, progress: Progress) -> list[TaggedClip]:
-    from models.taggers import load_tagger
+    from models.taggers import Tagger, load_tagger
+    from pipeline.label_queries import round_encoder
     from pipeline.tag import tag_clips
 
-    return tag_clips(workspace.clips("natural"), config, lambda: load_tagger(config), progress)
+    def tagger() -> Tagger:
+        return load_tagger(config, round_encoder(workspace, config).vectors)
+
+    return tag_clips(workspace.clips("natural"), config, tagger, progress)
 
 
 def _calibrate(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:

@@ -22,7 +22,7 @@ from data_specs.config import Config
 from data_specs.records import Clip, Record, seed_of
 from models.checkpoints import load_separator, save_separator
 from models.lora import merge_lora, with_lora
-from models.query_encoders import load_query_encoder
+from pipeline.label_queries import round_encoder
 from pipeline.mixtures import Sampler, TrackPool, collate
 from pipeline.pools import ClipPool, ShardBuffer
 from pipeline.progress import NO_PROGRESS, Progress
@@ -97,6 +97,7 @@ def _run_workers(workspace: Workspace, config: Config, round_number: int, advanc
                 "workspace": workspace.uri,
                 "config": config.model_dump(mode="json"),
                 "round_number": round_number,
+                "encoder": round_encoder(workspace, config),
                 "steps_done": steps_done,
             },
             scaling_config=ray.train.ScalingConfig(
@@ -147,7 +148,7 @@ def _train_worker(task: dict[str, Any]) -> None:
     separator = with_lora(load_separator(workspace.current_checkpoint(before_round=round_number)))
     model = ray.train.torch.prepare_model(separator)
     device = next(separator.parameters()).device
-    encoder = load_query_encoder(config.model.clap)
+    encoder = task["encoder"]
     training, validating = _split(workspace.training_clips())
     rate = separator.config.sample_rate_hz
     kept = ShardBuffer(workspace, round_number, rank=rank, world_size=world_size, seed=config.seed)

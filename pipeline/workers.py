@@ -16,6 +16,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -23,8 +24,10 @@ import torch
 from data_specs.config import Config
 from data_specs.errors import UserError
 from models.label_separator import LabelSeparator
+from models.query_encoders import QueryEncoder
 from pipeline.calibrate import load_gate
 from pipeline.gate import Gate
+from pipeline.label_queries import round_encoder
 from pipeline.separate import Separator, WorkUnit, separate_unit
 from pipeline.workspace import Workspace
 
@@ -99,7 +102,8 @@ def separate_units(
     """Separate and commit ``units`` with the round's starting checkpoint, yielding each when it is committed.
 
     Args:
-        load: makes a worker's separator from the configuration and the checkpoint; ``load_separator`` by default.
+        load: makes a worker's separator from the configuration and the checkpoint; by default ``load_separator`` with
+            the vectors of the labels, so that workers hold no text encoder.
 
     Raises:
         UserError: the checkpoint cannot be used.
@@ -107,6 +111,7 @@ def separate_units(
     """
     if not units:
         return
+    load = load or partial(load_separator, encoder=round_encoder(workspace, config))
     start_ray(config)
     import ray.data
 
@@ -117,7 +122,7 @@ def separate_units(
     workers = config.workers
     dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
         cast(Any, _UnitWorker),
-        fn_constructor_args=(workspace, config, round_number, load or load_separator),
+        fn_constructor_args=(workspace, config, round_number, load),
         compute=ray.data.ActorPoolStrategy(size=min(workers.separate_workers, len(units))),
         num_cpus=workers.separate_cpus,
         num_gpus=workers.separate_gpus,
@@ -132,9 +137,10 @@ def separate_units(
         yield DoneUnit(row["unit_id"], row["clips"])
 
 
-def load_separator(config: Config, checkpoint: str) -> Separator:
+def load_separator(config: Config, checkpoint: str, encoder: QueryEncoder | None = None) -> Separator:
     """The separator of a worker, on torch's default device."""
-    return LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}), bf16=config.separate.bf16)
+    model = config.model.model_copy(update={"checkpoint": checkpoint})
+    return LabelSeparator.load(model, encoder, bf16=config.separate.bf16)
 
 
 class _UnitWorker:

@@ -6,6 +6,7 @@ address can go on with a round. Layout::
     workspace.json                       digest and content of the configuration
     start/                               the first separator, when it was made from the files of others
     builtin/                             audio of built-in corpora, when the configuration asks for them
+    label_embeddings/                    vectors of all labels, by the hash of what they depend on
     clips/natural.parquet                every ingested clip of the corpus, dropped and failed ones too
     clips/single_source.parquet          the same for the single-source corpus
     rounds/001/round.json                RoundState
