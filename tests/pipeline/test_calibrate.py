@@ -99,7 +99,7 @@ def test_the_gate_rejects_partitions_that_only_add_up(verdicts, name):
 
 @pytest.mark.parametrize("name", sorted(RIGHT))
 def test_the_gate_accepts_true_tracks(verdicts, name):
-    assert verdicts[name][1].mean() >= 0.8
+    assert verdicts[name][1].mean() >= 0.7
 
 
 def test_the_paper_accepts_every_partition_that_adds_up(verdicts):
