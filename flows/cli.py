@@ -18,7 +18,14 @@ from typing import Annotated
 import typer
 
 from data_specs.errors import UserError
-from flows import audio_commands, output, round_commands, separate_command, weight_commands
+from flows import (
+    audio_commands,
+    experiment_commands,
+    output,
+    round_commands,
+    separate_command,
+    weight_commands,
+)
 from flows.help import EngineCommand, EngineGroup
 
 NAME = "data-engine"
@@ -39,6 +46,7 @@ GROUPS = {
 app = typer.Typer(name=NAME, cls=EngineGroup, pretty_exceptions_enable=False)
 shards = typer.Typer(cls=EngineGroup)
 weights = typer.Typer(cls=EngineGroup)
+experiment = typer.Typer(cls=EngineGroup)
 
 
 def _print_version(wanted: bool) -> None:
@@ -77,6 +85,11 @@ def weights_options() -> None:
     """Get and check the weight files of others."""
 
 
+@experiment.callback()
+def experiment_options() -> None:
+    """Measure the engine's claims on scenes whose truth is known."""
+
+
 for panel, commands in GROUPS.items():
     for command in commands:
         app.command(cls=EngineCommand, rich_help_panel=panel)(output.with_output_options(command))
@@ -85,6 +98,8 @@ app.add_typer(shards, name="shards", rich_help_panel="Rounds")
 weights.command(cls=EngineCommand)(output.with_output_options(weight_commands.fetch))
 weights.command(cls=EngineCommand)(output.with_output_options(weight_commands.forget))
 app.add_typer(weights, name="weights", rich_help_panel="Installation")
+experiment.command("rounds", cls=EngineCommand)(output.with_output_options(experiment_commands.rounds))
+app.add_typer(experiment, name="experiment", rich_help_panel="Audio")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

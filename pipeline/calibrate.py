@@ -55,12 +55,13 @@ def calibrate_round(
     clips = workspace.calibration_clips()
     if not clips:
         return _store(workspace, round_number, [], fall_back("no single-source clips could be held back"))
-    source = ClipEvents(clips, config.audio.sample_rate_hz)
+    source = ClipEvents(clips)
     sets = label_sets(source.labels, workspace.tags(round_number))
-    scenes = scenes_of(source, config, seed=seed_of(config.seed, round_number), sets=sets)
+    count = config.gate.calibration_scenes
+    scenes = scenes_of(source, config, count=count, seed=seed_of(config.seed, round_number), sets=sets)
     separators = _separators(workspace, config, round_number)
     try:
-        tracks = calibration_tracks(*separators, scenes, total=config.gate.calibration_scenes, progress=progress)
+        tracks = calibration_tracks(*separators, scenes, total=count, progress=progress)
     except (UserError, AudioError) as error:
         return _store(workspace, round_number, [], fall_back(str(error)))
     summary = summarise(tracks, natural_scores(*separators, workspace, config, round_number), config)
@@ -102,9 +103,9 @@ class KnownScene:
 
 
 def scenes_of(
-    source: EventSource, config: Config, *, seed: int, sets: Sequence[tuple[str, ...]] = ()
+    source: EventSource, config: Config, *, count: int, seed: int, sets: Sequence[tuple[str, ...]] = ()
 ) -> Iterator[KnownScene]:
-    """The calibration scenes of a seed: ``config.gate.calibration_scenes`` of them, with events from ``source``.
+    """``count`` scenes of a seed, as long as a clip, with events from ``source``.
 
     Args:
         sets: labels that are heard together (``pipeline.calibration_scenes.label_sets``).
@@ -113,7 +114,7 @@ def scenes_of(
         UserError: no two unrelated labels.
         AudioError: a recording cannot be read any more.
     """
-    for k in range(config.gate.calibration_scenes):
+    for k in range(count):
         scene = calibration_scene(source, sets, seed=seed_of("calibration", seed, k), config=config)
         origins = [track.origin for track in scene.recipe.tracks]
         yield KnownScene(

@@ -90,7 +90,7 @@ def summarise(
     from sklearn.metrics import roc_auc_score
 
     good = np.array([track.si_sdr_db > config.gate.good_db for track in own])
-    probability = np.array([one.good_probability for one in model.unseen])
+    probability = np.array(model.unseen)
     auc = float(roc_auc_score(good, probability))
     if auc < TRUSTED_AUC:
         return fall_back(f"the scores do not tell good tracks from bad ones (AUC {auc:.2f} < {TRUSTED_AUC})")

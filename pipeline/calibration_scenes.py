@@ -6,7 +6,7 @@ augmented: held-back recordings are few, and the natural clips' sources are none
 
 Example::
 
-    source = ClipEvents(workspace.calibration_clips(), sample_rate_hz=32_000)
+    source = ClipEvents(workspace.calibration_clips())
     scene = calibration_scene(source, label_sets(source.labels, tags), seed=0, config=config)
 """
 
@@ -27,14 +27,18 @@ MIXED_SETS = 0.5  # share of scenes with labels as in the corpus; the others tak
 
 
 class ClipEvents:
-    """Events from clips with one label each: an ``EventSource`` that augments what it draws."""
+    """Events from clips with one label each: an ``EventSource``.
 
-    def __init__(self, clips: Sequence[Clip], sample_rate_hz: int):
+    Args:
+        augmentation: what is done to every event (``pipeline.augment``); None leaves them as they are.
+    """
+
+    def __init__(self, clips: Sequence[Clip], augmentation: TrainConfig | None = AUGMENTATION):
+        self._augmentation = augmentation
         self._by_label: dict[str, list[Clip]] = {}
         for clip in sorted(clips, key=lambda clip: clip.clip_id):
             self._by_label.setdefault(clip.labels[0], []).append(clip)
         self._by_id = {clip.clip_id: clip for clip in clips}
-        self._sample_rate_hz = sample_rate_hz
         self.labels: Sequence[str] = sorted(self._by_label)
 
     @property
@@ -63,7 +67,8 @@ class ClipEvents:
         clip = self._by_id[str(origin["clip_id"])]
         waveform = decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=sample_rate_hz)
         rng = np.random.default_rng(int(origin["seed"]))
-        waveform = augment(waveform, rng, AUGMENTATION)
+        if self._augmentation is not None:
+            waveform = augment(waveform, rng, self._augmentation)
         first, last = sounding(waveform, sample_rate_hz)
         waveform = waveform[first:last]
         length = round(float(origin["duration_s"]) * sample_rate_hz)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FOLDS = 5
-TREES = 300
+TREES = 200
 LEAF = 3
 PARTITION_WEIGHT = 0.5  # of a partition's track, against one of the separator's own
 CLIP_DB = (-15.0, 25.0)  # SI-SDR beyond these is bad or good whatever its value
@@ -60,10 +60,10 @@ class QualityModel:
 
     Attributes:
         names: the scores that it reads.
-        unseen: the predictions for the separator's own calibration tracks, each by a fold without its source.
+        unseen: probabilities of "good" for the separator's own calibration tracks, each by a fold without its source.
     """
 
-    def __init__(self, names: Sequence[str], fitted: "_Fitted", unseen: Sequence[Prediction]) -> None:
+    def __init__(self, names: Sequence[str], fitted: "_Fitted", unseen: Sequence[float]) -> None:
         self.names = tuple(names)
         self._fitted = fitted
         self.unseen = tuple(unseen)
@@ -91,10 +91,9 @@ class QualityModel:
         if not 0 < good[genuine].sum() < genuine.sum():
             raise ValueError(f"all calibration tracks are {'good' if good.any() else 'bad'}: nothing to tell apart")
         weight = np.where(genuine, 1.0, PARTITION_WEIGHT)
-        log_odds, level_db = (values[genuine] for values in _unseen(x, good, si_sdr_db, sources, weight))
+        log_odds = _unseen(x, good, sources, weight)[genuine]
         scaling = _platt(log_odds, good[genuine])
-        probability = scaling.predict_proba(log_odds[:, None])[:, 1]
-        unseen = [Prediction(float(db), float(p)) for db, p in zip(level_db, probability, strict=True)]
+        unseen = scaling.predict_proba(log_odds[:, None])[:, 1].tolist()
         return cls(names, _Fitted(_classifier(x, good, weight), _regressor(x, si_sdr_db, weight), scaling), unseen)
 
     def predict(self, scores: Sequence[Scores]) -> list[Prediction]:
@@ -146,20 +145,17 @@ def _log_odds(classifier: Any, x: np.ndarray) -> np.ndarray:
     return np.log(probability / (1 - probability))
 
 
-def _unseen(
-    x: np.ndarray, good: np.ndarray, si_sdr_db: np.ndarray, sources: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds and expected SI-SDR of every track by a model fitted without any track of its source."""
+def _unseen(x: np.ndarray, good: np.ndarray, sources: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Log-odds of every track by a model fitted without any track of its source."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    log_odds, level_db = np.zeros(len(x)), np.zeros(len(x))
+    log_odds = np.zeros(len(x))
     for seen, held in StratifiedGroupKFold(FOLDS).split(x, good, sources):
         if good[seen].all() or not good[seen].any():
-            log_odds[held], level_db[held] = np.log(good.mean() / (1 - good.mean())), si_sdr_db.mean()
-            continue
-        log_odds[held] = _log_odds(_classifier(x[seen], good[seen], weight[seen]), x[held])
-        level_db[held] = _regressor(x[seen], si_sdr_db[seen], weight[seen]).predict(x[held])
-    return log_odds, level_db
+            log_odds[held] = np.log(good.mean() / (1 - good.mean()))
+        else:
+            log_odds[held] = _log_odds(_classifier(x[seen], good[seen], weight[seen]), x[held])
+    return log_odds
 
 
 def _platt(log_odds: np.ndarray, good: np.ndarray) -> Any:

@@ -21,7 +21,7 @@ from pipeline.workspace import Workspace
 CONFIG = Config.model_validate(
     {
         "audio": {"clip_duration_s": 5.0},
-        "gate": {"preset": "calibrated", "calibration_scenes": 60, "shift_clips": 4},
+        "gate": {"preset": "calibrated", "shift_clips": 4},
         "soundscapes": {"labels_max": 2, "room_probability": 0.2, "background_probability": 0.1},
     }
 )
@@ -30,6 +30,8 @@ CONFIG = Config.model_validate(
 EVENTS = BuiltinSource(
     ["Siren", "Rain", "Bark", "Church bell", "Chainsaw", "Meow", "Speech", "Applause", "Piano", "Guitar"]
 )
+
+SCENES = 60
 
 
 def clips_of(shared_data, split: str) -> list[Clip]:
@@ -47,7 +49,7 @@ def separator() -> LabelSeparator:
 
 def test_scenes_mix_labels_as_the_corpus_does(shared_data):
     tags = [TaggedClip(clip_id="a", labels=("Rain", "Chainsaw", "Piano"))] * 3
-    source = ClipEvents(clips_of(shared_data, "fold1"), 32_000)
+    source = ClipEvents(clips_of(shared_data, "fold1"))
     sets = label_sets(source.labels, tags)
     assert sets == [("Rain", "Chainsaw")] * 3
     drawn = [
@@ -58,7 +60,7 @@ def test_scenes_mix_labels_as_the_corpus_does(shared_data):
 
 
 def test_the_same_seed_gives_the_same_scene(shared_data):
-    source = ClipEvents(clips_of(shared_data, "fold1"), 32_000)
+    source = ClipEvents(clips_of(shared_data, "fold1"))
     first, second = (calibration_scene(source, [], seed=5, config=CONFIG) for _ in range(2))
     np.testing.assert_array_equal(first.mixture, second.mixture)
 
@@ -66,14 +68,11 @@ def test_the_same_seed_gives_the_same_scene(shared_data):
 @pytest.fixture(scope="module")
 def verdicts(separator) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Per partition of unheard built-in scenes: probability of good (N, 2), kept (N, 2), true SI-SDR in dB (N, 2)."""
-    tracks = calibration_tracks(
-        separator, None, scenes_of(EVENTS, CONFIG, seed=0), total=CONFIG.gate.calibration_scenes
-    )
+    tracks = calibration_tracks(separator, None, scenes_of(EVENTS, CONFIG, count=SCENES, seed=0), total=SCENES)
     gate = gate_of(tracks, summarise(tracks, [], CONFIG), CONFIG)
-    unheard = Config.model_validate({**CONFIG.model_dump(), "gate": {"calibration_scenes": 8}})
     found: dict[str, list] = {}
     rng = np.random.default_rng(0)
-    for scene in scenes_of(EVENTS, unheard, seed=1):
+    for scene in scenes_of(EVENTS, CONFIG, count=8, seed=1):
         mixtures, truth = torch.from_numpy(scene.mixture)[None], scene.truth
         answers = ask(separator, mixtures, [scene.labels])
         divided = {"own": answers[0].own.numpy()} | {name: one(truth, rng) for name, one in {**WRONG, **RIGHT}.items()}

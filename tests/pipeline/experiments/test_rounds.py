@@ -1,0 +1,74 @@
+"""The experiment of rounds, small: every arm runs on real recordings, nothing leaks, an interruption costs nothing."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from data_specs.config import load_config
+from data_specs.errors import UserError
+from pipeline.experiments.material import SMALL, read_material
+from pipeline.experiments.rounds import KeptPool, KeptTrack, run_rounds
+
+CONFIG = load_config("experiment", {"gate": {"tracks_min": 16}})
+
+
+@pytest.fixture(scope="module")
+def sources(shared_data) -> str:
+    return str(shared_data / "esc10" / "clips.csv")
+
+
+@pytest.fixture(scope="module")
+def material(sources):
+    return read_material(
+        sources, single=["fold1"], natural=["fold2"], test=["fold3"], config=CONFIG, size=SMALL, seed=0
+    )
+
+
+def test_no_recording_serves_two_purposes(material, sources):
+    with open(sources, encoding="utf-8") as file:
+        splits = {row["path"].rsplit("/", 1)[-1]: row["split"] for row in csv.DictReader(file)}
+    names = [{clip.path.rsplit("/", 1)[-1] for clip in clips} for clips in (material.training, material.calibration)]
+    assert names[0].isdisjoint(names[1])
+    assert {splits[name] for side in names for name in side} == {"fold1"}
+    assert len(material.calibration) == pytest.approx(20, abs=6)
+    assert {clip.labels[0] for clip in material.training} == {clip.labels[0] for clip in material.calibration}
+
+
+def test_other_seeds_hold_back_other_recordings_but_are_tested_on_the_same_scenes(material, sources):
+    other = read_material(
+        sources, single=["fold1"], natural=["fold2"], test=["fold3"], config=CONFIG, size=SMALL, seed=1
+    )
+    assert {clip.clip_id for clip in other.calibration} != {clip.clip_id for clip in material.calibration}
+    np.testing.assert_array_equal(other.test[0].mixture, material.test[0].mixture)
+    assert not np.array_equal(other.natural[0].mixture, material.natural[0].mixture)
+
+
+def test_a_split_cannot_serve_two_purposes(sources):
+    with pytest.raises(UserError, match="a split can serve one purpose only"):
+        read_material(sources, single=["fold1"], natural=["fold2"], test=["fold2"], config=CONFIG, size=SMALL, seed=0)
+
+
+def test_all_arms_run_and_an_interrupted_experiment_goes_on(material, tmp_path):
+    def run(arms):
+        return run_rounds(material, CONFIG, size=SMALL, rounds=1, seed=0, out=tmp_path, arms=arms)
+
+    run(("calibrated",))
+    stored = (tmp_path / "calibrated-1" / "result.json").read_bytes()
+    (tmp_path / "oracle-1").mkdir()  # cut off before it had a result
+    results = run(("oracle", "calibrated"))
+    assert [(one["arm"], one["round"]) for one in results] == [("start", 0), ("oracle", 1), ("calibrated", 1)]
+    assert (tmp_path / "calibrated-1" / "result.json").read_bytes() == stored
+    assert results[1]["kept"] == sum(len(scene.labels) for scene in material.natural)
+    gate = json.loads(stored)["gate"]
+    assert gate["tracks"] == sum(len(scene.labels) for scene in material.natural)
+    assert gate["calibration"]["gate"] == "calibrated", gate["calibration"]["warning"]
+    assert 0 <= gate["precision"]["50%"]["stated"] <= 1
+
+
+def test_kept_tracks_are_drawn_by_their_weight():
+    tracks = [KeptTrack("Bark", np.full(10, level, np.float32), weight) for level, weight in ((1, 9.0), (2, 1.0))]
+    rng = np.random.default_rng(0)
+    drawn = [float(KeptPool(tracks).draw("Bark", rng, 4)[0]) for _ in range(200)]
+    assert drawn.count(1.0) / 200 == pytest.approx(0.9, abs=0.06)
