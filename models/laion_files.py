@@ -45,13 +45,16 @@ def laion_checkpoint(
     """
     if is_ours(clap):
         return None
-    folder = Path(clap).expanduser()
+    store, folder = store or WeightStore(), Path(clap).expanduser()
+    if clap not in store.known and not folder.exists():
+        names = ", ".join((EMBEDDED, *store.known))
+        raise UserError(f"no query encoder {clap!r}: expected a file, a folder or one of {names}; found none")
     if folder.is_dir():
         found = sorted(folder.glob("*.pt"))
         if len(found) != 1:
             raise UserError(f"expected {CLAP_FILES[0]} or one .pt file in {folder}, found {len(found) or 'neither'}")
         clap = str(found[0])
-    return (store or WeightStore()).file(clap, on_download)
+    return store.file(clap, on_download)
 
 
 def laion_files(

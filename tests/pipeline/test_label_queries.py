@@ -36,7 +36,10 @@ def test_a_worker_needs_no_query_encoder(tmp_path, own_clap):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": ModelConfig(clap="gone.pt")}, r"no weights 'gone.pt': expected a file, found none"),
+        (
+            {"model": ModelConfig(clap="gone.pt")},
+            r"no query encoder 'gone.pt': expected a file, .* embedded, laion-clap",
+        ),
         ({"model": ModelConfig(panns="gone.pth"), "tag": TagConfig(tagger="panns")}, r"no weights 'gone.pth'"),
         ({"tag": TagConfig(tagger="panns")}, r"panns is not on this machine .* put Cnn14_mAP=0.431.pth from https://"),
     ],
