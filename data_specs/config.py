@@ -23,6 +23,9 @@ from data_specs.errors import UserError
 from data_specs.extractors import ConformerConfig, ResUNetConfig, UNetConfig
 from data_specs.section import Section
 
+NO_RESULTS = {"workers", "rounds", "report"}
+"""Parts of a configuration that may change in a workspace: they change no result of a round."""
+
 
 class AudioConfig(Section):
     """How recordings become clips."""
@@ -253,6 +256,15 @@ class EvaluateConfig(Section):
     tolerance_db: float = Field(0.0, ge=0, description="A candidate may be this much worse in SDRi and still replace.")
 
 
+class ReportConfig(Section):
+    """What the report of a round shows; it changes no result."""
+
+    examples_per_label: int = Field(2, ge=0, description="Clips to listen to per label and tier.")
+    examples_max: int = Field(120, ge=0, description="Clips to listen to in all.")
+    table_tracks: int = Field(100_000, ge=1, description="Rows of the table of tracks; a random sample of more tracks.")
+    near_silent_db: float = Field(-30.0, description="A kept track with a smaller share of its clip is a problem.")
+
+
 class WorkersConfig(Section):
     """Ray resources per stage. Zero workers means as many as the machine or cluster has CPUs for."""
 
@@ -280,11 +292,12 @@ class Config(Section):
     gate: GateConfig = GateConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
     workers: WorkersConfig = WorkersConfig()
 
     def digest(self) -> str:
-        """Hash of everything that changes results; worker counts and the number of rounds do not."""
-        content = self.model_dump(mode="json", exclude={"workers", "rounds"})
+        """Hash of everything that changes results; worker counts, the number of rounds and the report do not."""
+        content = self.model_dump(mode="json", exclude=NO_RESULTS)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

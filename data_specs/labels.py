@@ -51,6 +51,8 @@ class LabelTable:
         self._spellings = {_key(node["id"]): node["name"] for node in nodes}
         self._spellings |= {_key(node["name"]): node["name"] for node in nodes}
         self._ancestors = _ancestors(nodes)
+        children = {child for node in nodes for child in node["child_ids"]}
+        self.categories: tuple[str, ...] = tuple(node["name"] for node in nodes if node["id"] not in children)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -114,6 +116,11 @@ class LabelTable:
         nodes = list(dict.fromkeys(self._node(name) for name in names))
         covered = frozenset().union(*(self._ancestors[name] for name in nodes))
         return tuple(name for name in nodes if name not in covered)
+
+    def category(self, name: str) -> str:
+        """The top node above a label, the first of ``categories`` where there are several; "" for an unknown label."""
+        above = self._ancestors.get(name, frozenset()) | {name}
+        return next((top for top in self.categories if top in above), "")
 
     def _node(self, text: str) -> str:
         if text in self._nodes:

@@ -173,14 +173,13 @@ def report(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> No
         data-engine report workspace
         data-engine report workspace --round 1
     """
+    from pipeline.report import write_report
     from pipeline.workspace import Workspace
 
     opened = Workspace(workspace)
     number = _rounds_of(opened, round_number)[-1]
-    with terminal_progress().task(f"write the report of round {number}", None):
-        from pipeline.report import write_report
 
-        path = write_report(opened, number)
+    path = write_report(opened, number, terminal_progress())
     result({"round": number, "report": path}, text=path, brief=path)
 
 

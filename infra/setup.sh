@@ -28,6 +28,16 @@ install() {  # uv is much faster; whatever stops it, pip reads the same file.
         .venv/bin/python -m pip install --quiet --no-deps "$@" || fail "cannot install the packages (see above)"
 }
 
+has_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
+get_chromium() {  # Tests open the reports in it; nothing else needs a browser.
+    has_chromium || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null && return
+    echo "Installing Chromium for the tests of the reports ..."
+    { apt-get install -y -qq --no-install-recommends chromium ||
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }; } >/dev/null 2>&1 || true
+}
+
+get_chromium
 supported .venv/bin/python || rm -rf .venv
 if [ -f .venv/stamp ] && [ "$(cat .venv/stamp)" = "$(stamp_now)" ]; then exit 0; fi
 if [ ! -d .venv ]; then
@@ -38,4 +48,5 @@ fi
 echo "Installing the packages of requirements.txt into .venv (the first time takes some minutes) ..."
 install -r requirements.txt
 install -e .
+has_chromium || echo "No Chromium found: tests that open reports in a browser are skipped (install chromium)."
 stamp_now > .venv/stamp

@@ -221,7 +221,7 @@ def _promote(workspace: Workspace, config: Config, round_number: int, progress: 
 def _report(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
     from pipeline.report import write_report
 
-    write_report(workspace, round_number)
+    write_report(workspace, round_number, progress, config=config)
     return {}
 
 

@@ -32,7 +32,7 @@ from typing import Any, Literal, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_specs.config import Config
+from data_specs.config import NO_RESULTS, Config
 from data_specs.errors import UserError
 from data_specs.records import Clip, Record, TaggedClip, Track, content_id, records_of, table_of
 from pipeline.ledger import STAGES, RoundState
@@ -98,7 +98,7 @@ class Workspace:
         return not any(self.storage.exists(name) for name in ("clips", "rounds", BUILTIN_FOLDER))
 
     def check_config(self, config: Config) -> None:
-        """Make sure that this workspace belongs to ``config``; worker counts and rounds may differ.
+        """Make sure that this workspace belongs to ``config``; worker counts, rounds and the report may differ.
 
         Raises:
             UserError: it belongs to another one; the message names the keys that differ.
@@ -106,8 +106,8 @@ class Workspace:
         stored = self._read_json(_CONFIG_FILE)
         if stored["config_hash"] == config.digest():
             return
-        ours = _flat(config.model_dump(mode="json", exclude={"workers", "rounds"}))
-        theirs = _flat({key: value for key, value in stored["config"].items() if key not in {"workers", "rounds"}})
+        ours = _flat(config.model_dump(mode="json", exclude=NO_RESULTS))
+        theirs = _flat({key: value for key, value in stored["config"].items() if key not in NO_RESULTS})
         keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
         raise UserError(
             f"{self.uri} belongs to another configuration ({_listed(keys)} differ{'s' if len(keys) == 1 else ''}): "
@@ -138,6 +138,13 @@ class Workspace:
     def clips(self, clip_set: ClipSet) -> list[Clip]:
         """Every ingested clip, whatever its outcome; [] before ingest."""
         return self._read_records(f"clips/{clip_set}.parquet", Clip) if self.has_clips(clip_set) else []
+
+    def clip_tables(self, clip_set: ClipSet) -> Iterator[pa.Table]:
+        """The rows of ``clips`` in tables of bounded size, for those who count and do not need the records."""
+        if self.has_clips(clip_set):
+            with self.storage.open(f"clips/{clip_set}.parquet") as file:
+                for batch in pq.ParquetFile(file).iter_batches():
+                    yield pa.Table.from_batches([batch])
 
     def kept_clips(self, clip_set: ClipSet) -> list[Clip]:
         """The clips that stages work on."""
@@ -211,6 +218,12 @@ class Workspace:
         """All manifest rows of a round in the order of unit ids, one manifest part in memory at a time."""
         for unit_id in sorted(self.committed_units(round_number)):
             yield from self.unit_tracks(round_number, unit_id)
+
+    def track_tables(self, round_number: int) -> Iterator[pa.Table]:
+        """The rows of ``tracks``, one table per committed unit, for those who count and do not need the records."""
+        for unit_id in sorted(self.committed_units(round_number)):
+            with self.storage.open(f"{_round(round_number)}/tracks/{unit_id}.parquet") as file:
+                yield pq.read_table(file)
 
     def unit_tracks(self, round_number: int, unit_id: str) -> list[Track]:
         """The manifest rows of one committed unit."""

@@ -130,6 +130,14 @@ def test_being_related_is_symmetric_and_no_label_is_its_own_ancestor(a, b):
     assert a not in TABLE.ancestors(a)
 
 
+def test_every_label_lies_in_one_of_the_seven_categories_of_the_paper():
+    assert len(TABLE.categories) == 7
+    assert {TABLE.category(name) for name in TABLE.names} == set(TABLE.categories)
+    assert TABLE.category("Bark") == "Animal"
+    assert TABLE.category("Music") == "Music"
+    assert TABLE.category("no label") == ""
+
+
 @given(st.text(max_size=30))
 @settings(deadline=None)
 def test_a_text_that_differs_from_every_spelling_is_an_unknown_label(text):

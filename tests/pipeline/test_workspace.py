@@ -37,6 +37,17 @@ def test_clips_tags_and_tracks_come_back_as_they_were_written(workspace):
     assert workspace.tracks(1) == workspace.unit_tracks(1, "u1") == [a_track("a")]
 
 
+def test_tables_hold_the_rows_of_the_records(workspace):
+    clips = [Clip(clip_id=str(number), path="x.wav", labels=("Rain",)) for number in range(3)]
+    assert list(workspace.clip_tables("natural")) == list(workspace.track_tables(1)) == []
+    workspace.write_clips("natural", clips)
+    for unit in ("u1", "u2"):
+        workspace.commit_unit(1, unit, [a_track(unit)], None)
+    rows = [row for table in workspace.clip_tables("natural") for row in table.to_pylist()]
+    assert [Clip(**row) for row in rows] == clips
+    assert [table["clip_id"].to_pylist() for table in workspace.track_tables(1)] == [["u1"], ["u2"]]
+
+
 def test_before_anything_is_written_everything_is_empty(workspace):
     assert workspace.clips("natural") == workspace.tags(1) == workspace.tracks(1) == workspace.shards(1) == []
     assert workspace.round_numbers() == []
@@ -75,7 +86,7 @@ def test_another_configuration_is_refused_with_the_keys_that_differ(workspace):
         Workspace.open(workspace.uri, other)
 
 
-def test_workers_and_rounds_may_change(workspace):
+def test_workers_rounds_and_report_may_change(workspace):
     workspace.write_clips("natural", [])
     config = Config.model_validate({"rounds": 7, "workers": {"separate_workers": 3}})
     assert Workspace.open(workspace.uri, config).uri == workspace.uri

@@ -1,0 +1,147 @@
+"""The tables of the report as plain rows: stages, yields, labels, evaluations, times.
+
+Pages lay them out; ``pipeline.report.artifacts`` writes some of them as Markdown.
+
+Example::
+
+    for row in stage_rows(state.counts):
+        print(row["title"], row["counts"].kept)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data_specs.config import Config
+from data_specs.records import StageCounts
+from pipeline.ledger import STAGES, RoundState
+from pipeline.report.history import EVALUATED_MODE, Past
+from pipeline.report.summary import RoundSummary
+from pipeline.report.words import MODE_TITLES, mean_of, ordered
+
+# Where a stage of the round counts its inputs in round.json, in the order data meets them, and what it counts.
+STAGE_TITLES = {
+    "ingest": ("Ingest", "clips of the corpus"),
+    "ingest_single_source": ("Ingest, single-source", "clips"),
+    "tag": ("Tag", "clips"),
+    "separate": ("Separate", "clips"),
+    "gate": ("Gate", "tracks"),
+}
+METRIC_TITLES = {
+    "sdr_db": "SDR",
+    "sdri_db": "SDR improvement",
+    "si_sdr_db": "SI-SDR",
+    "si_sdri_db": "SI-SDR improvement",
+    "bss_sdr_db": "BSS-eval SDR",
+    "bss_sdri_db": "BSS-eval SDR improvement",
+    "silence_sdr_db": "Silence SDR",
+    "silence_si_sdr_db": "Silence SI-SDR",
+    "re_sdr_db": "Re-SDR of the remix",
+}
+ROUND_METRICS = ("sdri_db", "si_sdri_db", "silence_sdr_db", "re_sdr_db")
+YIELD_THRESHOLDS_DB = (5.0, 10.0, 15.0, 20.0)
+
+
+def stage_rows(counts: Mapping[str, StageCounts]) -> list[dict[str, Any]]:
+    """What became of every input, reasons by how often they occurred."""
+    names = [*(name for name in STAGE_TITLES if name in counts), *(name for name in counts if name not in STAGE_TITLES)]
+    rows = []
+    for name in names:
+        title, unit = STAGE_TITLES.get(name, (name.replace("_", " ").capitalize(), ""))
+        rows.append({"title": title, "unit": unit, "counts": counts[name], "reasons": ordered(counts[name].reasons)})
+    return rows
+
+
+def yield_rows(rounds: Sequence[Past], summary: RoundSummary) -> list[dict[str, Any]]:
+    """Clips and tracks above thresholds, per round (Table 9); the gate's own thresholds are among them."""
+    own = set(summary.thresholds.get("re_sdr_db", {}).values())
+    rows = []
+    for past in reversed(rounds[-3:]):
+        for threshold_db in sorted({*YIELD_THRESHOLDS_DB, *own}):
+            found = past.summary.yield_at(threshold_db)
+            if found is not None:
+                tiers = [tier for tier, value in past.summary.thresholds.get("re_sdr_db", {}).items()]
+                tiers = [t for t in tiers if past.summary.thresholds["re_sdr_db"][t] == threshold_db]
+                rows.append({"round": past.state.number, "yield": found, "tiers": tiers})
+    return rows
+
+
+def label_rows(state: RoundState, summary: RoundSummary) -> list[dict[str, Any]]:
+    """Yield and quality per label: figures of the tracks, and SDRi of the separator that made them and its change."""
+    current, candidate = ((state.metrics.get(side) or {}).get("labels", {}) for side in ("current", "candidate"))
+    rows = []
+    for figures in summary.labels:
+        before, after = (side.get(figures.label, {}).get("sdri_db") for side in (current, candidate))
+        change = after - before if after is not None and before is not None else None
+        rows.append({"label": figures, "sdri_db": before, "change_db": change})
+    return rows
+
+
+def evaluation_rows(rounds: Sequence[Past]) -> list[dict[str, Any]]:
+    """Per round: audio kept, and the new separator on the held-out mixtures (Table 2); the starting one first."""
+    rows: list[dict[str, Any]] = []
+    for past in rounds:
+        if not rows and past.state.metrics.get("current"):
+            start = past.state.metrics["current"]
+            rows.append(
+                {"round": past.state.number - 1, "past": None, "metrics": _round_metrics(start), "promoted": None}
+            )
+        metrics = _round_metrics(past.state.metrics.get("candidate") or {})
+        rows.append({"round": past.state.number, "past": past, "metrics": metrics, "promoted": past.state.promoted})
+    return rows
+
+
+def _round_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    mode = metrics.get(EVALUATED_MODE) or {}
+    return {METRIC_TITLES[name]: mode.get(name) for name in ROUND_METRICS}
+
+
+def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows mode x metric with the statistics of both checkpoints and the change of the mean."""
+    sides = [metrics.get(side) or {} for side in ("current", "candidate")]
+    rows = []
+    for mode, title in MODE_TITLES.items():
+        for name in METRIC_TITLES:
+            current, candidate = (side.get(mode, {}).get(name) for side in sides)
+            if current is None and candidate is None:
+                continue
+            before, after = (mean_of(side, mode, name) for side in sides)
+            rows.append(
+                {
+                    "mode": title,
+                    "title": METRIC_TITLES[name],
+                    "current": current,
+                    "candidate": candidate,
+                    "change_db": after - before if after is not None and before is not None else None,
+                }
+            )
+    return rows
+
+
+def time_rows(state: RoundState, summary: RoundSummary, config: Config) -> list[dict[str, Any]]:
+    """Per stage: wall time, the CPU and GPU hours of its workers, and how much faster than the clips' own length.
+
+    Stages without workers of their own run on one CPU.
+    """
+    rows = []
+    for stage in STAGES:
+        seconds = state.timings_s.get(stage, 0.0)
+        if seconds <= 0:
+            continue
+        cpus, gpus = _resources(stage, config)
+        rows.append(
+            {
+                "stage": stage,
+                "seconds": seconds,
+                "cpu_h": seconds * cpus / 3600,
+                "gpu_h": seconds * gpus / 3600,
+                "speed": summary.clips_s / seconds if summary.clips_s else None,
+            }
+        )
+    return rows
+
+
+def _resources(stage: str, config: Config) -> tuple[float, float]:
+    """CPUs and GPUs that a stage's workers hold."""
+    workers = config.workers.model_dump()
+    number = workers.get(f"{stage}_workers", 1)
+    return number * workers.get(f"{stage}_cpus", 1.0), number * workers.get(f"{stage}_gpus", 0.0)

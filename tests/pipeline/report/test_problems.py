@@ -1,0 +1,123 @@
+"""Problems: each check finds what it is for, and says nothing about a good round."""
+
+import pytest
+
+from pipeline.ledger import STAGES, RoundState
+from pipeline.report.history import Past
+from pipeline.report.problems import find_problems
+from pipeline.report.summary import Amount, Disagreements, Failure, LabelFigures, RoundSummary, ScoreFigures
+
+
+def label(name="Bark", kept=80, rejected=20, near_silent=0):
+    tiers = {
+        "sst": Amount(tracks=kept, seconds=10.0 * kept),
+        "rejected": Amount(tracks=rejected, seconds=10.0 * rejected),
+    }
+    return LabelFigures(label=name, category="Animal", tiers=tiers, near_silent=near_silent)
+
+
+def scores(center):
+    return {"re_sdr_db": ScoreFigures(width=1.0, bins={"sst": {center + step: 50 for step in range(10)}})}
+
+
+def good(number=1, **changes):
+    fields = {
+        "round": number,
+        "tracks": 100,
+        "tiers": {"sst": Amount(tracks=80, seconds=800.0), "rejected": Amount(tracks=20, seconds=200.0)},
+        "labels": (label(),),
+        "scores": scores(10),
+        "heard": Disagreements(checked=50, clips=1, labels={"Bark": 1}),
+    }
+    return RoundSummary(**{**fields, **changes})
+
+
+def state(**changes):
+    side = {"labels": {"Bark": {"sdri_db": 5.0, "n": 9}}}
+    fields = {
+        "number": 1,
+        "finished": STAGES,
+        "metrics": {"current": side, "candidate": side},
+        "promotion": {"promoted": True, "reason": "better"},
+    }
+    return RoundState(**{**fields, **changes})
+
+
+def titles(state_, summary, earlier=()):
+    return [problem.title for problem in find_problems(state_, summary, earlier).problems]
+
+
+def test_a_good_round_has_no_problems_and_says_what_was_checked():
+    findings = find_problems(state(), good(2), [Past(state(), good(1))])
+    assert findings.problems == ()
+    assert "no kept track is nearly silent" in findings.fine
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"failures": (Failure(stage="tag", reason="not audio", count=3),)}, "3 inputs of tag failed"),
+        (
+            {"heard": Disagreements(checked=50, clips=20, labels={"Bark": 20})},
+            "does not hear a label that came with",
+        ),
+        ({"empty_tracks": Disagreements(checked=9, clips=3, labels={"Bark": 3})}, "the track's own label"),
+        ({"near_silent": 2}, "2 kept tracks nearly silent (2.5 % of the kept ones)"),
+        (
+            {"tiers": {"rejected": Amount(tracks=100)}, "labels": (label(kept=0, rejected=100),)},
+            "The gate kept no track",
+        ),
+        ({"labels": (label(), label("Rain", kept=0, rejected=7))}, "1 label with no kept track at all"),
+    ],
+)
+def test_a_check_finds_what_it_is_for(changes, words):
+    assert any(words in title for title in titles(state(), good(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"failure": "train: out of memory"}, "The round stopped with an error"),
+        ({"finished": STAGES[:2]}, "The round is not finished"),
+        ({"promotion": {"promoted": False, "reason": "worse"}}, "The new separator was not promoted"),
+        ({"metrics": {"current": {"labels": {"Rain": {"sdri_db": -1.0, "n": 9}}}}}, "makes 1 label worse than"),
+        (
+            {
+                "metrics": {
+                    "current": {"labels": {"Rain": {"sdri_db": 4.0, "n": 9}}},
+                    "candidate": {"labels": {"Rain": {"sdri_db": 2.0, "n": 9}}},
+                }
+            },
+            "more than 1 dB worse on 1 label",
+        ),
+    ],
+)
+def test_a_check_of_the_round_finds_what_it_is_for(changes, words):
+    assert any(words in title for title in titles(state(**changes), good()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tiers": {"sst": Amount(tracks=70), "rejected": Amount(tracks=30)}}, "The gate keeps less than in round 1"),
+        ({"scores": scores(4)}, "Re-SDR has drifted since round 1: median"),
+        ({"labels": (label(kept=40, rejected=60),)}, "1 label with a much smaller kept share than in round 1"),
+    ],
+)
+def test_a_fall_against_the_last_round_is_a_problem(changes, words):
+    assert any(words in title for title in titles(state(), good(2, **changes), [Past(state(), good(1))]))
+
+
+def test_a_rise_against_the_last_round_is_none():
+    better = good(2, scores=scores(20), tiers={"sst": Amount(tracks=100)}, labels=(label(kept=100, rejected=0),))
+    assert titles(state(), better, [Past(state(), good(1))]) == []
+
+
+def test_a_small_round_has_not_drifted():
+    few = {"re_sdr_db": ScoreFigures(width=1.0, bins={"sst": {4: 20}})}
+    assert titles(state(), good(2, scores=few), [Past(state(), good(1))]) == []
+
+
+def test_the_worst_comes_first():
+    found = find_problems(state(finished=STAGES[:2]), good(near_silent=40), ()).problems
+    assert [problem.level for problem in found] == ["bad", "watch"]

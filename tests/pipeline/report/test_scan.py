@@ -1,0 +1,127 @@
+"""The pass over the manifest: counts add up, thresholds count as the gate does, samples depend on ids alone."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+
+from data_specs.config import Config
+from data_specs.records import Track, content_id, table_of
+from pipeline.gate import PaperGate
+from pipeline.report.scan import ClipSample, Totals, track_batches
+from pipeline.report.summary import TIERS
+from pipeline.workspace import Workspace
+from tests.pipeline.report.rounds import EVIL, tracks_of
+
+
+@pytest.fixture
+def summary(workspace):
+    config = Config()
+    totals = Totals(config)
+    for batch in track_batches(workspace, 1):
+        totals.add(batch)
+    return totals.summary(workspace, 1, config)
+
+
+def batch_of(rows) -> pa.Table:
+    return table_of(Track, rows)
+
+
+def summarised(rows, workspace):
+    totals = Totals(Config())
+    totals.add(batch_of(rows))
+    return totals.summary(workspace, 1, Config())
+
+
+def test_every_track_is_counted_once_everywhere(workspace, summary):
+    tracks = workspace.tracks(1)
+    tiers = Counter(track.tier for track in tracks)
+    assert {tier: amount.tracks for tier, amount in summary.tiers.items()} == tiers
+    assert sum(row.all.tracks for row in summary.labels) == summary.tracks == len(tracks)
+    assert sum(row.kept.seconds for row in summary.labels) == summary.kept.seconds == 16.0
+    assert sum(figures.tracks for figures in summary.scores.values()) == 3 * len(tracks)
+    assert sum(summary.reasons.values()) == tiers["rejected"]
+    assert summary.clips == 12
+    assert summary.clips_s == 12.0
+
+
+def test_failed_rows_are_no_tracks(workspace):
+    rows = tracks_of("a", "sst")
+    failed = [row.model_copy(update={"outcome": "failed", "tier": "rejected", "reason": "broken"}) for row in rows]
+    assert summarised(failed, workspace).tracks == 0
+
+
+def test_categories_hold_single_source_clips_and_labels_without_a_category(summary):
+    found = {row.category: row for row in summary.categories}
+    assert found["Animal"].single_source_s == 30.0
+    assert found["Animal"].total_s == 30.0 + 8.0
+    assert found["Not in the ontology"].tiers_s == {"sst": 4.0, "itt": 4.0, "rejected": 4.0}
+
+
+@pytest.mark.parametrize("score_db", [9.99, 10.0, 10.01, 14.99, 15.0, 15.01])
+def test_a_threshold_keeps_exactly_what_the_gate_keeps(workspace, score_db):
+    rows = tracks_of("a", "sst", re_sdr_db=score_db, re_si_sdr_db=40.0)
+    scored = SimpleNamespace(labels=["Bark"], scores=[{"re_sdr_db": score_db, "re_si_sdr_db": 40.0}])
+    ((decision,),) = PaperGate(Config().gate).decide([scored])
+    summary = summarised(rows, workspace)
+    assert bool(summary.yield_at(10.0).tracks) == (decision.tier != "rejected")
+    assert bool(summary.yield_at(15.0).clips) == (decision.tier == "sst")
+
+
+def test_the_median_of_a_score_is_within_a_bin(workspace):
+    rows = [
+        row for place in range(101) for row in tracks_of(f"{place:03d}", "sst", labels=("Bark",), re_sdr_db=place / 10)
+    ]
+    figures = summarised(rows, workspace).scores["re_sdr_db"]
+    assert figures.quantile(0.5) == pytest.approx(5.0, abs=figures.width)
+    assert summarised(rows, workspace).labels[0].medians["re_sdr_db"] == pytest.approx(5.0, abs=0.5)
+
+
+def test_nearly_silent_tracks_count_when_they_are_kept(workspace):
+    rows = tracks_of("a", "sst", energy_share_db=-31.0) + tracks_of("b", "rejected", energy_share_db=-90.0)
+    summary = summarised(rows, workspace)
+    assert summary.near_silent == 2
+    assert {row.label: row.near_silent for row in summary.labels} == {"Bark": 1, EVIL: 1}
+
+
+def test_labels_that_share_clips_are_counted_both_ways(workspace):
+    rows = tracks_of("a", "sst") + tracks_of("b", "sst") + tracks_of("c", "sst", labels=("Bark",))
+    summary = summarised(rows, workspace)
+    assert summary.together_labels == ("Bark", EVIL)
+    assert summary.together == ((3, 2), (2, 2))
+
+
+def test_the_sample_has_every_label_in_every_tier_whatever_the_order():
+    rows = [row for n in range(300) for row in tracks_of(content_id(n), TIERS[n % 3], labels=("Bark", f"L{n % 7}"))]
+    samples = []
+    for order in (rows, rows[::-1]):
+        sample = ClipSample(per_label=2, most=1000)
+        for start in range(0, len(order), 100):
+            sample.add(batch_of(order[start : start + 100]))
+        samples.append(sample.clips())
+    assert samples[0] == samples[1]
+    chosen = [row for row in rows if row.clip_id in samples[0]]
+    per_stratum = Counter((row.label, row.tier) for row in chosen)
+    assert all(per_stratum[label, tier] >= 2 for label in ("Bark", "L0", "L6") for tier in TIERS)
+
+
+def test_a_full_sample_still_has_something_of_everything():
+    rows = [row for n in range(300) for row in tracks_of(content_id(n), TIERS[n % 3], labels=("Bark", "Rain"))]
+    sample = ClipSample(per_label=5, most=8)
+    sample.add(batch_of(rows))
+    assert len(sample.clips()) == 8
+    assert {row.tier for row in rows if row.clip_id in sample.clips()} == set(TIERS)
+
+
+def test_small_manifest_parts_are_read_as_one_batch(workspace):
+    for part in range(5):
+        workspace.commit_unit(1, f"v{part}", tracks_of(f"x{part}", "rejected"), None)
+    (batch,) = track_batches(workspace, 1)
+    assert len(batch) == 24 + 10
+
+
+def test_a_round_without_tracks_has_figures(tmp_path):
+    workspace = Workspace.open(tmp_path / "w", Config())
+    summary = Totals(Config()).summary(workspace, 1, Config())
+    assert (summary.tracks, summary.yields, summary.kept_share) == (0, (), None)
