@@ -56,6 +56,7 @@ def fit(
         lr=config.learning_rate,
         betas=config.betas,
         weight_decay=config.weight_decay,
+        fused=True,
     )
     scheduler = _scheduler(optimizer, config)
     history = History()
