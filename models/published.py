@@ -12,7 +12,7 @@ Example::
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -46,13 +46,13 @@ UNUSED = re.compile(
 LORA_ALPHA = 1  # loralib's default, which CLAPSep leaves as it is
 
 
-def clapsep(path: Path, config: SeparatorConfig, clap: Path | None = None) -> Separator:
+def clapsep(path: Path, config: SeparatorConfig, find_clap: Callable[[], Path | None] = lambda: None) -> Separator:
     """The separator of a CLAPSep checkpoint, in evaluation mode.
 
     Args:
         path: a file that holds the whole separator, or only what CLAPSep trains (adapters, biases and decoder).
         config: the size that is expected; ``lora_rank`` is what training will use, the file may have another one.
-        clap: LAION-CLAP checkpoint with the encoder weights that ``path`` leaves out.
+        find_clap: finds the LAION-CLAP checkpoint with the encoder weights, where ``path`` leaves them out.
 
     Raises:
         UserError: a file cannot be read, or is of another size or architecture.
@@ -61,6 +61,7 @@ def clapsep(path: Path, config: SeparatorConfig, clap: Path | None = None) -> Se
     if not any(name.startswith("decoder_model.") for name in theirs):
         raise UserError(f"expected a CLAPSep checkpoint at {path}, with decoder_model.*, found {_some(theirs)}")
     if not _has_encoder(theirs):
+        clap = find_clap()
         if clap is None:
             raise UserError(
                 f"{path} holds no whole encoder, only what changed in training: "

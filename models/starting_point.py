@@ -57,10 +57,14 @@ def starting_separator(
                 f"{config.architecture.kind}: leave one of them out, or start {UNTRAINED!r}"
             )
         return build_separator(config.architecture, seed=seed)
-    encoder = laion_checkpoint(config.clap, store, on_download)
-    clap = encoder.path if encoder else None
+
+    def find_clap() -> Path | None:
+        file = laion_checkpoint(config.clap, store, on_download)
+        return file.path if file else None
+
     if config.checkpoint != UNTRAINED:
-        return clapsep(store.file(config.checkpoint, on_download).path, config.architecture, clap)
+        return clapsep(store.file(config.checkpoint, on_download).path, config.architecture, find_clap)
+    clap = find_clap()
     if clap is None:
         raise UserError(f"model.checkpoint {UNTRAINED!r} needs a LAION-CLAP checkpoint as model.clap")
     return untrained(clap, config.architecture, seed=seed)
