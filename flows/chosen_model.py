@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 Checkpoint = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR", help="Checkpoint folder, or a workspace: its current separator.", show_default="embedded"
+        metavar="CHECKPOINT",
+        help="Checkpoint folder, a CLAPSep file or 'clapsep', or a workspace: its current separator.",
+        show_default="embedded",
     ),
 ]
 ModelOf = Annotated[
@@ -38,6 +40,8 @@ ModelOf = Annotated[
 def chosen_model(*, checkpoint: str | None, config: str | None) -> ModelConfig:
     """The models of ``config`` (or the embedded ones), the separator from ``checkpoint`` where that is given.
 
+    A published checkpoint without a ``config`` is of the paper's size.
+
     Raises:
         UserError: no such configuration, or a workspace that cannot be read.
     """
@@ -50,7 +54,11 @@ def chosen_model(*, checkpoint: str | None, config: str | None) -> ModelConfig:
         workspace = Workspace(checkpoint)
         own = model if config else workspace.config.model
         return own.model_copy(update={"checkpoint": workspace.current_checkpoint()})
-    return model.model_copy(update={"checkpoint": checkpoint})
+    if config:
+        return model.model_copy(update={"checkpoint": checkpoint})
+    from models.starting_point import model_for
+
+    return model_for(checkpoint)
 
 
 def load_chosen(model: ModelConfig, progress: Progress) -> "LabelSeparator":
@@ -61,11 +69,5 @@ def load_chosen(model: ModelConfig, progress: Progress) -> "LabelSeparator":
     """
     with progress.task("load the separator", None), showing_downloads(progress) as shown:
         from models.label_separator import LabelSeparator
-        from models.laion_files import laion_files
-        from models.weights import WeightStore
 
-        store = WeightStore()
-        if model.checkpoint in store.known:
-            store.file(model.checkpoint, shown)
-        laion_files(model.clap, store, shown)
-        return LabelSeparator.load(model)
+        return LabelSeparator.load(model, on_download=shown)

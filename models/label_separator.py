@@ -18,9 +18,11 @@ from data_specs.config import ModelConfig
 from data_specs.errors import UserError
 from models.architectures import AnySeparator
 from models.inference import prepare_for_inference
+from models.laion_files import laion_files
 from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder, load_query_encoder
 from models.starting_point import starting_hash, starting_separator
+from models.weights import OnDownload
 
 Negatives = Sequence[Sequence[str]]
 
@@ -48,13 +50,26 @@ class LabelSeparator:
         self.bf16 = bf16
 
     @classmethod
-    def load(cls, config: ModelConfig, encoder: QueryEncoder | None = None, *, bf16: bool = False) -> "LabelSeparator":
+    def load(
+        cls,
+        config: ModelConfig,
+        encoder: QueryEncoder | None = None,
+        *,
+        bf16: bool = False,
+        on_download: OnDownload = lambda name, done, total: None,
+    ) -> "LabelSeparator":
         """From ``config.checkpoint``, and ``config.clap`` or an encoder that is at hand.
+
+        Args:
+            on_download: told about files that have to be fetched first.
 
         Raises:
             UserError: a checkpoint cannot be used, or the two do not fit each other.
         """
-        separator, encoder = starting_separator(config), encoder or load_query_encoder(config.clap)
+        separator = starting_separator(config, on_download=on_download)
+        if encoder is None:
+            laion_files(config.clap, on_download=on_download)
+            encoder = load_query_encoder(config.clap)
         expected = separator.config.query_dim
         if encoder.dim != expected:
             raise UserError(
