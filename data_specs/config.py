@@ -268,6 +268,7 @@ class ReportConfig(Section):
 class WorkersConfig(Section):
     """Ray resources per stage. Zero workers means as many as the machine or cluster has CPUs for."""
 
+    ingest_threads: int = Field(4, ge=1, description="Recordings that are read at the same time at ingest.")
     separate_workers: int = Field(1, ge=1)
     separate_cpus: float = Field(1.0, gt=0)
     separate_gpus: float = Field(0.0, ge=0)

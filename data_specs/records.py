@@ -59,6 +59,8 @@ class Clip(OutcomeRecord):
 
     ``clip_id`` comes from the content (``content_id``), so that the same audio gets the same id on every machine.
     ``problems`` are notes that did not cost the clip: "downmixed from 6 channels", "truncated", ...
+    ``entry`` is the line of the corpus that it came from (``pipeline.ingest.Listed``), ``since_round`` the first round
+    that could use it.
     """
 
     clip_id: str
@@ -70,6 +72,8 @@ class Clip(OutcomeRecord):
     source_rate_hz: int = 0
     sha256: str = ""
     problems: tuple[str, ...] = ()
+    entry: str = ""
+    since_round: int = 1
 
 
 class TaggedClip(OutcomeRecord):

@@ -57,7 +57,7 @@ _RETRYING: Mapping[str, Any] = {
 
 @task(name="open-workspace", task_run_name="open-workspace", **_RETRYING)
 def prepare(config: Config, workspace: str) -> None:
-    """Check the configuration against the workspace and take the corpora in; a second run finds the work done."""
+    """Check the configuration against the workspace and bring its clips up to date with the corpora."""
     open_workspace(config, workspace, _progress())
 
 
@@ -88,9 +88,10 @@ def data_engine(
     """
     try:
         settings = load_config(config, overrides_of(clips))
-        prepare(settings, workspace)
-        done: list[int] = []
         wanted = rounds_to_run(Workspace(workspace), settings, rounds=rounds, add_rounds=add_rounds)
+        if wanted:
+            prepare(settings, workspace)
+        done: list[int] = []
         for round_number in wanted:
             _progress().say(f"Round {round_number} of {wanted[-1]}")
             for stage in STAGES:

@@ -1,8 +1,9 @@
 """Ingest: corpus entries to clips, each with its checksum and what became of it.
 
-First stage of a workspace. Every recording is read once, in bounded blocks, and cut into windows of
+First step of every night. Every recording is read once, in bounded blocks, and cut into windows of
 ``audio.clip_duration_s``; every window gives one ``Clip`` row, and an entry that gives no window gives one row that
 says why: dropped (missing, silent, too short, unknown label, a duplicate) or failed (empty, not audio, ...).
+``pipeline.intake`` says which entries of the corpus are new.
 
 Example::
 
@@ -12,8 +13,11 @@ Example::
 
 import itertools
 import sys
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from data_specs.config import AudioConfig, Config
 from data_specs.labels import UnknownLabelError, label_table
@@ -24,19 +28,73 @@ from pipeline.window_stats import WindowStats
 
 _CUT_ALREADY_TOLERANCE_S = 1.0  # codecs pad: a 10 s segment may be stored as 10.1 s
 _EIGHT_BIT_SUBTYPES = frozenset({"PCM_U8", "PCM_S8", "DPCM_8", "ULAW", "ALAW"})
+_PLACE_DIGITS, _LABEL_DIGITS = 15, 8
+
+
+class Listed(NamedTuple):
+    """An entry as the corpus lists it.
+
+    Attributes:
+        name: recognises the entry on another night. Its first digits (``place``) are the recording, the segment and how
+            often that was listed before; the others are labels and split.
+        trouble: why it is no input: it was listed before.
+    """
+
+    name: str
+    entry: CorpusEntry
+    trouble: str = ""
+
+    @property
+    def place(self) -> int:
+        """Which recording and segment this is, whatever its labels."""
+        return place_of(self.name)
+
+
+def place_of(name: str) -> int:
+    """``Listed.place`` of the entry with this name."""
+    return int(name[:_PLACE_DIGITS], 16)
+
+
+def listed(entries: Iterable[CorpusEntry]) -> Iterator[Listed]:
+    """The entries of a corpus with their names; what stays in memory is two numbers per entry."""
+    labels_of: dict[int, int] = {}
+    repeats: dict[int, int] = {}
+    for entry in entries:
+        what = (entry.path, entry.start_s, str(entry.end_s))
+        key, labels = seed_of(*what), seed_of(*sorted(entry.labels))
+        repeat, trouble = 0, ""
+        if key in labels_of:
+            repeat = repeats[key] = repeats.get(key, 0) + 1
+            trouble = "listed twice" + ("" if labels_of[key] == labels else " with other labels")
+        else:
+            labels_of[key] = labels
+        place = content_id(*what, repeat, length=_PLACE_DIGITS)
+        yield Listed(place + content_id(*entry.labels, "", entry.split, length=_LABEL_DIGITS), entry, trouble)
 
 
 def ingest(
-    entries: Collection[CorpusEntry], config: Config, progress: Progress = NO_PROGRESS, *, what: str = "clips"
+    entries: Iterable[CorpusEntry], config: Config, progress: Progress = NO_PROGRESS, *, what: str = "clips"
 ) -> list[Clip]:
     """All clips of a corpus, in its order, with distinct ids. The first of every kind of trouble is said at once.
 
     ``what`` names the corpus on the progress bar.
     """
+    return ingest_listed(list(listed(entries)), config, progress, what=what)
+
+
+def ingest_listed(
+    entries: Collection[Listed],
+    config: Config,
+    progress: Progress = NO_PROGRESS,
+    *,
+    what: str = "clips",
+    taken: Iterable[str] = (),
+) -> list[Clip]:
+    """As ``ingest``; ``taken`` are ids of earlier clips."""
     clips: list[Clip] = []
     said: set[str] = set()
     with progress.task(f"ingest {what}", len(entries)) as task:
-        for rows in iter_ingest(entries, config):
+        for rows in iter_ingest(entries, config, taken=taken):
             for clip in rows:
                 kind = clip.reason.partition(":")[0]
                 if kind and kind not in said:
@@ -47,22 +105,14 @@ def ingest(
     return clips
 
 
-def iter_ingest(entries: Iterable[CorpusEntry], config: Config) -> Iterator[list[Clip]]:
-    """The clips of one entry after the other; what stays in memory is a few numbers per entry and per clip.
+def iter_ingest(entries: Iterable[Listed], config: Config, *, taken: Iterable[str] = ()) -> Iterator[list[Clip]]:
+    """The clips of one entry after the other; what stays in memory is a number per clip.
 
     An entry that was listed before is dropped, and so is a window that has the samples of an earlier one.
     """
-    listed: dict[int, int] = {}  # entry -> its labels, both as 63-bit hashes
-    seen: set[int] = set()
-    count = 0
-    for entry in entries:
-        key, labels = seed_of(entry.path, entry.start_s, str(entry.end_s)), seed_of(*sorted(entry.labels))
-        if key in listed:
-            other = "" if listed[key] == labels else " with other labels"
-            rows = [_without_samples(entry, "dropped", f"listed twice{other}")]
-        else:
-            listed[key] = labels
-            rows = ingest_entry(entry, config)
+    seen = {int(clip_id, 16) for clip_id in taken}
+    count = len(seen)
+    for rows in _read_ahead(entries, config):
         for index, clip in enumerate(rows):
             count += 1
             number = int(clip.clip_id, 16)
@@ -70,6 +120,24 @@ def iter_ingest(entries: Iterable[CorpusEntry], config: Config) -> Iterator[list
                 rows[index] = _repeated(clip, count)
             seen.add(number)
         yield rows
+
+
+def _read_ahead(entries: Iterable[Listed], config: Config) -> Iterator[list[Clip]]:
+    """The rows of every entry, in their order; some recordings are read at the same time."""
+    threads = config.workers.ingest_threads
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[list[Clip]]] = deque()
+        for one in entries:
+            waiting.append(pool.submit(_rows_of, one, config))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _rows_of(one: Listed, config: Config) -> list[Clip]:
+    rows = [_without_samples(one.entry, "dropped", one.trouble)] if one.trouble else ingest_entry(one.entry, config)
+    return [clip.model_copy(update={"entry": one.name}) for clip in rows]
 
 
 def ingest_entry(entry: CorpusEntry, config: Config) -> list[Clip]:

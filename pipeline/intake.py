@@ -1,7 +1,13 @@
 """Take the corpora of a workspace in: check them, render the built-in ones, ingest, and set a part aside.
 
-Runs once per workspace, before its first round. What the user has to repair is found before any work. The held-out
-part of the single-source clips is what promotion is decided on; no round trains on it.
+Runs before every round. The first time, what the user has to repair is found before any work. From then on the clips
+follow the corpora: what is newly listed is ingested, a recording that could not be read (it was missing, or damaged) is
+tried again, one whose labels were corrected is read anew, one that is listed no more is dropped. Rows keep their place
+in the clip table, new ones come at its end, so that work units of earlier clips stay the same. A round that was cut off
+goes on with the clips that it began with.
+
+The held-out part of the single-source clips is what promotion is decided on; no round trains on it. A recording stays
+on its side for ever.
 
 Example::
 
@@ -9,50 +15,69 @@ Example::
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import combinations
-from pathlib import PurePath
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import combinations, islice
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 
 from data_specs.config import Config, CorpusConfig
-from data_specs.corpus import iter_corpus, read_corpus
+from data_specs.corpus import iter_corpus
 from data_specs.errors import UserError
+from data_specs.filesystems import join
 from data_specs.labels import UnknownLabelError, label_table
 from data_specs.records import Clip, CorpusEntry, StageCounts, seed_of
-from pipeline.ingest import ingest
-from pipeline.label_queries import prepare_queries
+from pipeline.ingest import Listed, ingest_listed, listed, place_of
 from pipeline.progress import Progress
 from pipeline.start import make_start
 from pipeline.workspace import BUILTIN_FOLDER, CALIBRATION, HELD_OUT, ClipSet, Workspace
 
 CLIP_SETS: tuple[ClipSet, ...] = ("natural", "single_source")
+GONE = "no longer in the corpus"
+
+_BATCH_ENTRIES = 4096
+_BATCH_SHARE = 0.05
+"""A long ingest is committed in batches, so that a run that is cut off continues; the clip table is written with each,
+so batches grow with it."""
 
 _ESC_TAKE = re.compile(r"(\d+-\d+)-[A-Z](-\d+)?")  # ESC-50 names: fold, Freesound recording, take, class
 
 
 def take_in(uri: str, config: Config, progress: Progress) -> Workspace:
-    """Open the workspace at ``uri`` and ingest what it does not have yet; a second call finds the work done.
+    """Open the workspace at ``uri`` and bring its clips up to date with the corpora; a second call finds the work done.
 
     Raises:
-        UserError: a corpus or a model cannot be used, or the workspace not be opened; nothing was
-            ingested.
+        UserError: a corpus or a model cannot be used, or the workspace not be opened; nothing was ingested.
     """
     found = Workspace(uri)
     missing = [clip_set for clip_set in CLIP_SETS if not found.has_clips(clip_set)]
     for clip_set in missing:
         check_corpus(clip_set, _corpus(clip_set, config))
     workspace = Workspace.open(uri, config)
-    make_start(workspace, config, progress)
-    prepare_queries(workspace, config, progress)
-    for clip_set in missing:
-        entries = _entries(workspace, clip_set, config, progress)
-        clips = ingest(entries, config, progress, what=f"{clip_set.replace('_', '-')} clips")
-        if clip_set == "single_source":
-            clips = hold_out(one_label_only(clips), config.evaluate.held_out_share)
-            if config.gate.preset == "calibrated":
-                clips = hold_out(clips, config.gate.calibration_share, CALIBRATION)
-        _check_clips(clip_set, clips, _name(_corpus(clip_set, config)))
-        workspace.write_clips(clip_set, clips)
+    if missing:
+        # Brings torch, which a workspace that has its clips does without.
+        from pipeline.label_queries import prepare_queries
+
+        make_start(workspace, config, progress)
+        prepare_queries(workspace, config, progress)
+    round_number = _round_to_begin(workspace)
+    for clip_set in CLIP_SETS if round_number else missing:
+        corpus = _corpus(clip_set, config)
+        if corpus.kind == "builtin":
+            if clip_set not in missing:
+                continue
+            corpus = _rendered(workspace, clip_set, config, progress)
+        _follow(workspace, clip_set, corpus, config, max(1, round_number), progress)
+        _check_clips(clip_set, workspace.clips(clip_set), _name(_corpus(clip_set, config)))
     return workspace
+
+
+def _round_to_begin(workspace: Workspace) -> int:
+    """The number of the round that comes next; 0 when one was cut off and goes on."""
+    numbers = workspace.round_numbers()
+    if not numbers:
+        return 1
+    return numbers[-1] + 1 if workspace.round_state(numbers[-1]).state == "finished" else 0
 
 
 def check_corpus(clip_set: ClipSet, corpus: CorpusConfig) -> None:
@@ -92,14 +117,20 @@ def one_label_only(clips: Iterable[Clip]) -> list[Clip]:
     return checked
 
 
-def hold_out(clips: Sequence[Clip], share: float, split: str = HELD_OUT) -> list[Clip]:
+def hold_out(
+    clips: Sequence[Clip], share: float, split: str = HELD_OUT, sides: Mapping[str, str] | None = None
+) -> list[Clip]:
     """The clips, about ``share`` of each label's recordings marked ``split``; the choice depends on content alone.
 
     All clips of a recording are on the same side, and a label with two recordings or more is on both. What is marked
     for another purpose already does not count. Where the corpus has this split of its own, that is taken as it is.
+
+    Args:
+        sides: recordings whose side is settled, with their split; they stay there.
     """
     kept = [clip for clip in clips if clip.outcome == "kept" and clip.split not in {HELD_OUT, CALIBRATION} - {split}]
-    if any(clip.split == split for clip in kept):
+    sides = sides or {}
+    if any(clip.split == split for clip in kept if recording_of(clip.path) not in sides):
         return list(clips)
     recordings: dict[str, list[Clip]] = {}
     for clip in kept:
@@ -108,10 +139,11 @@ def hold_out(clips: Sequence[Clip], share: float, split: str = HELD_OUT) -> list
     for recording, own in recordings.items():
         first = min(own, key=lambda clip: clip.clip_id)
         by_label.setdefault(first.labels[0], []).append((seed_of(split, first.clip_id), recording))
-    chosen: set[str] = set()
+    chosen = {recording for recording, side in sides.items() if side == split}
     for ranked in by_label.values():
         count = min(max(1, round(share * len(ranked))), len(ranked) - 1)
-        chosen.update(recording for _, recording in sorted(ranked)[:count])
+        free = [recording for _, recording in sorted(ranked) if recording not in sides]
+        chosen.update(free[: max(0, count - sum(recording in chosen for _, recording in ranked))])
     return [
         Clip(**{**clip.model_dump(), "split": split})
         if clip.outcome == "kept" and recording_of(clip.path) in chosen
@@ -127,9 +159,98 @@ def recording_of(path: str) -> str:
     return str(name.with_name(take[1])) if take else path
 
 
-def _entries(workspace: Workspace, clip_set: ClipSet, config: Config, progress: Progress) -> list[CorpusEntry]:
-    corpus = _corpus(clip_set, config)
-    return read_corpus(_rendered(workspace, clip_set, config, progress) if corpus.kind == "builtin" else corpus)
+def _follow(
+    workspace: Workspace, clip_set: ClipSet, corpus: CorpusConfig, config: Config, round_number: int, progress: Progress
+) -> None:
+    """Bring one clip table up to date with its corpus."""
+    names, own_splits = _names(corpus)
+    settled = _settled(workspace.clips(clip_set), names)
+    unsettled = (one for one in listed(iter_corpus(corpus)) if one.place not in settled)
+    is_whole = False
+    while not is_whole:
+        old = workspace.clips(clip_set)
+        size = max(_BATCH_ENTRIES, int(len(old) * _BATCH_SHARE)) if clip_set == "natural" else None
+        batch = list(islice(unsettled, size))
+        is_whole = len(batch) != size
+        rows = _ingested(batch, old, config, progress, f"{clip_set.replace('_', '-')} clips")
+        clips = _merged(old, [clip.model_copy(update={"since_round": round_number}) for clip in rows], names)
+        if clip_set == "single_source":
+            clips = _set_apart(one_label_only(clips), own_splits, _sides(old), config)
+        if not old:
+            _check_clips(clip_set, clips, _name(corpus))
+        if clips != old:
+            workspace.write_clips(clip_set, clips)
+
+
+def _names(corpus: CorpusConfig) -> tuple[dict[int, str], set[str]]:
+    """Names of all entries by their places, and the splits that the corpus has."""
+    names: dict[int, str] = {}
+    splits: set[str] = set()
+    for one in listed(iter_corpus(corpus)):
+        names[one.place] = one.name
+        splits.add(one.entry.split)
+    return names, splits
+
+
+def _settled(clips: Iterable[Clip], names: Mapping[int, str]) -> set[int]:
+    """Places of the entries that were read, and are listed as they were then."""
+    settled = set()
+    for clip in clips:
+        place = place_of(clip.entry)
+        if clip.duration_s > 0 and clip.reason != GONE and names.get(place) == clip.entry:
+            settled.add(place)
+    return settled
+
+
+def _ingested(
+    batch: Sequence[Listed], old: Sequence[Clip], config: Config, progress: Progress, what: str
+) -> list[Clip]:
+    if not batch:
+        return []
+    places = {one.place for one in batch}
+    taken = (clip.clip_id for clip in old if place_of(clip.entry) not in places)
+    return ingest_listed(batch, config, progress, what=what, taken=taken)
+
+
+def _merged(old: Sequence[Clip], rows: Sequence[Clip], names: Mapping[int, str]) -> list[Clip]:
+    """The clip table with new rows for its entries: in their old place if they have one, else at the end."""
+    fresh: dict[int, deque[Clip]] = {}
+    for clip in rows:
+        fresh.setdefault(place_of(clip.entry), deque()).append(clip)
+    merged = []
+    for clip in old:
+        place = place_of(clip.entry)
+        if fresh.get(place):
+            new = fresh[place].popleft()
+            is_first_time = clip.duration_s == 0 < new.duration_s
+            merged.append(new if is_first_time else new.model_copy(update={"since_round": clip.since_round}))
+        elif place in fresh or place not in names:
+            merged.append(clip.model_copy(update={"outcome": "dropped", "reason": GONE}))
+        else:
+            merged.append(clip)
+    return merged + [clip for left in fresh.values() for clip in left]
+
+
+def _set_apart(
+    clips: Sequence[Clip], own_splits: Collection[str], sides: Mapping[str, str], config: Config
+) -> list[Clip]:
+    """Single-source clips with those marked that no round trains on, unless the corpus does it itself."""
+    shares = {HELD_OUT: config.evaluate.held_out_share}
+    if config.gate.preset == "calibrated":
+        shares[CALIBRATION] = config.gate.calibration_share
+    for split, share in shares.items():
+        if split not in own_splits:
+            clips = hold_out(clips, share, split, sides if split in sides.values() else None)
+    return list(clips)
+
+
+def _sides(clips: Iterable[Clip]) -> dict[str, str]:
+    """What recordings are for already: their split where it says that they are set apart."""
+    return {
+        recording_of(clip.path): clip.split if clip.split in (HELD_OUT, CALIBRATION) else ""
+        for clip in clips
+        if clip.duration_s > 0
+    }
 
 
 def _rendered(workspace: Workspace, clip_set: ClipSet, config: Config, progress: Progress) -> CorpusConfig:
@@ -138,21 +259,30 @@ def _rendered(workspace: Workspace, clip_set: ClipSet, config: Config, progress:
     from data_specs.soundscapes import BuiltinSource
     from pipeline.scenes import write_events, write_scenes
 
-    if workspace.storage.local_path is None:
-        raise UserError("built-in soundscapes need a workspace on a local disk: give a folder, or a corpus of your own")
-    out = workspace.storage.local_path / BUILTIN_FOLDER / clip_set
     count, duration_s = _corpus(clip_set, config).count, config.audio.clip_duration_s
     seed = seed_of(clip_set, config.seed)
-    if clip_set == "natural":
-        path = write_scenes(
-            BuiltinSource(), count=count, out=out, config=config, seed=seed, duration_s=duration_s, progress=progress
-        )
-    else:
-        rate = config.audio.sample_rate_hz
-        path = write_events(
-            count=count, out=out, duration_s=duration_s, sample_rate_hz=rate, seed=seed, progress=progress
-        )
-    return CorpusConfig(kind="clip_list", path=str(path))
+    folder = workspace.storage.child(BUILTIN_FOLDER).child(clip_set)
+    with TemporaryDirectory(prefix="sound-data-engine-") as temporary:
+        out = folder.local_path or Path(temporary)
+        if clip_set == "natural":
+            path = write_scenes(
+                BuiltinSource(),
+                count=count,
+                out=out,
+                config=config,
+                seed=seed,
+                duration_s=duration_s,
+                progress=progress,
+            )
+        else:
+            rate = config.audio.sample_rate_hz
+            path = write_events(
+                count=count, out=out, duration_s=duration_s, sample_rate_hz=rate, seed=seed, progress=progress
+            )
+        if folder.local_path is None:
+            for file in sorted(file for file in out.rglob("*") if file.is_file()):
+                folder.upload(file, file.relative_to(out).as_posix())
+        return CorpusConfig(kind="clip_list", path=join(folder.uri, path.relative_to(out).as_posix()))
 
 
 def _check_clips(clip_set: ClipSet, clips: Sequence[Clip], name: str) -> None:

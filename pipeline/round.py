@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_specs.config import Config
 from data_specs.errors import UserError
-from data_specs.records import StageCounts, TaggedClip, Track
+from data_specs.records import Clip, StageCounts, TaggedClip, Track
 from pipeline.ledger import STAGES, RoundState, code_version
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.workspace import Workspace
@@ -34,14 +34,11 @@ Stage = Callable[[Workspace, Config, int, Progress], StageFields]
 
 
 def open_workspace(config: Config, uri: str, progress: Progress = NO_PROGRESS) -> Workspace:
-    """Open or make the workspace, and ingest its corpora unless that is done.
+    """Open or make the workspace, and bring its clips up to date with the corpora, unless a round was cut off.
 
     Raises:
         UserError: another configuration, no usable corpus, or a place that cannot be written.
     """
-    found = Workspace(uri)
-    if found.has_clips("natural") and found.has_clips("single_source"):
-        return Workspace.open(uri, config)
     from pipeline.intake import take_in
 
     return take_in(uri, config, progress)
@@ -95,8 +92,13 @@ def _begun(workspace: Workspace, config: Config, round_number: int) -> RoundStat
 
 
 def _tag(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
-    """Labels for every clip. Neither the clips nor the tagger change from round to round, so tags are made once."""
-    tags = workspace.tags(round_number - 1) or _new_tags(workspace, config, progress)
+    """Labels for every clip. The tagger does not change from round to round, so a clip is heard once."""
+    before = (tag for tag in workspace.tags(round_number - 1) if tag.source == "clap" and tag.outcome != "failed")
+    heard = {tag.clip_id: tag for tag in before}
+    clips = workspace.kept_clips("natural")
+    new = [clip for clip in clips if clip.labels or clip.clip_id not in heard]
+    heard.update({tag.clip_id: tag for tag in _new_tags(workspace, new, config, progress)})
+    tags = [heard[clip.clip_id] for clip in clips]
     workspace.write_tags(round_number, tags)
     counts = StageCounts.of(tags)
     if counts.kept == 0:
@@ -104,7 +106,7 @@ def _tag(workspace: Workspace, config: Config, round_number: int, progress: Prog
     return {"counts": {"tag": counts}}
 
 
-def _new_tags(workspace: Workspace, config: Config, progress: Progress) -> list[TaggedClip]:
+def _new_tags(workspace: Workspace, clips: Sequence[Clip], config: Config, progress: Progress) -> list[TaggedClip]:
     from models.taggers import Tagger, load_tagger
     from pipeline.label_queries import round_encoder
     from pipeline.tag import tag_clips
@@ -112,7 +114,7 @@ def _new_tags(workspace: Workspace, config: Config, progress: Progress) -> list[
     def tagger() -> Tagger:
         return load_tagger(config, round_encoder(workspace, config).vectors)
 
-    return tag_clips(workspace.clips("natural"), config, tagger, progress)
+    return tag_clips(clips, config, tagger, progress)
 
 
 def _calibrate(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
