@@ -74,7 +74,7 @@ def _end(one: _Round) -> Iterator[Problem]:
     state = one.state
     if state.failure:
         yield Problem(level="bad", title="The round stopped with an error", detail=state.failure)
-    elif state.next_stage not in (None, "report"):
+    elif state.next_stage not in (None, "report") and "report" not in state.finished:
         yield Problem(level="watch", title=f"The round is not finished: {state.next_stage} comes next")
 
 
