@@ -12,6 +12,7 @@ Example::
 import difflib
 import hashlib
 import json
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -334,7 +335,9 @@ def _read(name_or_path: str) -> dict[str, Any]:
             None,
         )
     elif path.is_file():
-        text, folder = path.read_text("utf-8"), path.parent
+        text, folder = path.read_text("utf-8"), str(path.parent)
+    elif "://" in name_or_path:
+        text, folder = _remote_text(name_or_path), name_or_path.rpartition("/")[0]
     else:
         raise UserError(
             f"no configuration {name_or_path!r}: give a YAML file or one of the presets {', '.join(preset_names())}"
@@ -351,15 +354,27 @@ def _read(name_or_path: str) -> dict[str, Any]:
     return _merge(_read(base), content) if base is not None else content
 
 
-def _anchor_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _remote_text(uri: str) -> str:
+    # pyarrow takes a while to import: only those who need it pay.
+    from data_specs.filesystems import resolve, telling
+
+    filesystem, path = resolve(uri)
+    try:
+        with telling("read", uri), filesystem.open_input_file(path) as file:
+            return file.read().decode()
+    except FileNotFoundError:
+        raise UserError(f"no file {uri}") from None
+
+
+def _anchor_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
     for section in ("corpus", "single_source"):
         for key in ("path", "audio_root"):
             value = (content.get(section) or {}).get(key) if isinstance(content.get(section), dict) else None
             if isinstance(value, str) and value and "://" not in value and not Path(value).is_absolute():
-                content[section][key] = str(folder / value)
+                content[section][key] = os.path.join(folder, value)
     model = content.get("model")
-    if isinstance(model, dict):  # names of weights stay names
-        files = {key: folder / value for key, value in model.items() if isinstance(value, str)}
+    if isinstance(model, dict) and "://" not in folder:  # names of weights stay names
+        files = {key: Path(folder, value) for key, value in model.items() if isinstance(value, str)}
         content["model"] = model | {key: str(path) for key, path in files.items() if path.exists()}
     return content
 

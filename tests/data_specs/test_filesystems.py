@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from data_specs.config import CorpusConfig
+from data_specs.config import CorpusConfig, load_config
 from data_specs.corpus import read_corpus
 from data_specs.errors import UserError
 from data_specs.filesystems import Uri, files_below, join, parent, resolve
@@ -95,6 +95,13 @@ def test_a_parquet_list_in_a_bucket_is_read(s3):
 def test_a_list_that_is_not_in_the_bucket_is_the_users_error(s3):
     with pytest.raises(UserError, match=f"no file {s3}/clips.csv"):
         read_corpus(CorpusConfig(kind="clip_list", path=f"{s3}/clips.csv"))
+
+
+def test_a_configuration_in_a_bucket_names_what_is_beside_it(s3):
+    put(s3, {"corpus.yaml": b"corpus: {kind: clip_list, path: lists/clips.csv}"})
+    assert load_config(f"{s3}/corpus.yaml").corpus.path == f"{s3}/lists/clips.csv"
+    with pytest.raises(UserError, match=r"no file s3://.*/nothing.yaml"):
+        load_config(f"{s3}/nothing.yaml")
 
 
 def test_files_below_a_folder_are_listed_without_hidden_ones(s3):
