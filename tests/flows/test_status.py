@@ -7,6 +7,8 @@ from flows.status import absolute_config, overrides_of, rounds_to_run, summary
 from pipeline.ledger import STAGES, RoundState
 from pipeline.workspace import Workspace
 
+ALL = len(STAGES)
+
 
 def with_rounds(folder, *finished_stages: int) -> Workspace:
     """A workspace whose n-th round has so many finished stages."""
@@ -24,12 +26,12 @@ def with_rounds(folder, *finished_stages: int) -> Workspace:
     [
         ((), {}, [1, 2]),
         ((), {"rounds": 1}, [1]),
-        ((6,), {"rounds": 3}, [2, 3]),
-        ((6, 2), {}, [2]),
-        ((6, 6), {}, []),
-        ((6, 6), {"add_rounds": 1}, [3]),
-        ((6, 2), {"add_rounds": 1}, [2]),
-        ((6, 2), {"add_rounds": 2}, [2, 3]),
+        ((ALL,), {"rounds": 3}, [2, 3]),
+        ((ALL, 2), {}, [2]),
+        ((ALL, ALL), {}, []),
+        ((ALL, ALL), {"add_rounds": 1}, [3]),
+        ((ALL, 2), {"add_rounds": 1}, [2]),
+        ((ALL, 2), {"add_rounds": 2}, [2, 3]),
     ],
 )
 def test_rounds_that_are_not_finished_are_left(tmp_path, finished_stages, wanted, left):
@@ -37,11 +39,11 @@ def test_rounds_that_are_not_finished_are_left(tmp_path, finished_stages, wanted
 
 
 def test_the_summary_says_where_a_resume_begins(tmp_path):
-    workspace = with_rounds(tmp_path, 6, 2)
+    workspace = with_rounds(tmp_path, ALL, 2)
     assert summary(workspace)["resume"] == {"round": 1, "stage": "ingest", "units_done": 0}
     for name in ("natural", "single_source"):
         workspace.write_clips(name, [])
-    assert summary(workspace)["resume"] == {"round": 2, "stage": "train", "units_done": 0}
+    assert summary(workspace)["resume"] == {"round": 2, "stage": STAGES[2], "units_done": 0}
     assert summary(workspace, rounds=1)["resume"] is None
 
 

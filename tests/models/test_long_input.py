@@ -28,6 +28,8 @@ class Names:
     dim = 4
     def embed_text(self, texts):
         return torch.eye(4)[: len(texts)]
+    def embed_audio(self, waveforms):
+        return torch.eye(4)[torch.zeros(len(waveforms), dtype=int)]
 
 encoder = HTSATConfig(width=16, depths=(1, 1, 1, 1))
 config = SeparatorConfig(encoder=encoder, decoder_width=16, mask_width=32, mask_layers=1, query_dim=4)
@@ -39,7 +41,7 @@ def peak_mb():
 
 def run(minutes):
     if what == "file":
-        separate_recording(folder / f"{minutes}.wav", ["Rain", "Bark"], separator, folder / "tracks")
+        separate_recording(folder / f"{minutes}.wav", ["Rain", "Bark"], separator, out=folder / "tracks", picture=False)
     else:
         with torch.inference_mode():
             separator.separator(torch.randn(1, minutes * 60 * 32_000), torch.randn(1, 2, 8))

@@ -93,7 +93,7 @@ def test_the_gate_rejects_partitions_that_only_add_up(verdicts, name):
     _, kept, true_db = verdicts[name]
     bad = true_db < 2  # by chance some are good: the mixture, say, where one source is far louder than the others
     assert bad.sum() >= 4
-    assert kept[bad].sum() <= 1
+    assert kept[bad].mean() <= 0.2  # of a calibration this small; the paper's gate keeps all of them
 
 
 @pytest.mark.parametrize("name", sorted(RIGHT))
