@@ -6,7 +6,7 @@ from data_specs.config import load_config
 from data_specs.errors import UserError
 from flows.console import LineProgress
 from flows.status import summary
-from pipeline.round import STAGES, open_workspace
+from pipeline.round import STAGES, open_workspace, run_stage
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
 from tests.flows.corpus import write_corpus
@@ -51,13 +51,16 @@ def test_an_error_of_the_user_is_not_retried_and_ends_the_flow_in_one_line(engin
 
 def test_a_fault_is_retried_and_then_raised_as_it_was(engine, tmp_path):
     config = write_corpus(tmp_path / "corpus")
-    open_workspace(load_config(str(config)), str(tmp_path / "workspace"))
-    damaged = tmp_path / "workspace" / "clips" / "natural.parquet"
+    settings = load_config(str(config))
+    workspace = open_workspace(settings, str(tmp_path / "workspace"))
+    for stage in ("tag", "calibrate"):
+        run_stage(stage, workspace, settings, 1)
+    (damaged,) = (tmp_path / "workspace" / "rounds" / "001" / "tags").glob("*.parquet")
     damaged.write_bytes(b"not parquet")
     lines: list[str] = []
     with pytest.raises(Exception, match=r"(?i)parquet"):
         engine.run_in_process(LineProgress(lines.append), config=str(config), workspace=str(tmp_path / "workspace"))
-    assert len([line for line in lines if line.startswith("tag-round-1 failed, trying again: ArrowInvalid")]) == 2
+    assert len([line for line in lines if line.startswith("separate-round-1 failed, trying again: ArrowInvalid")]) == 2
     assert last_flow_run().state.is_failed()
 
 
