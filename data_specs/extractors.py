@@ -8,6 +8,7 @@ Example::
     model: {checkpoint: untrained, architecture: {kind: conformer, width: 96}}
 """
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -50,7 +51,7 @@ class ConformerConfig(ExtractorConfig):
     kernel_size: int = Field(31, ge=1, description="Frames of the depthwise convolution, odd.")
 
 
-class _HalvingConfig(ExtractorConfig):
+class _HalvingConfig(ExtractorConfig, ABC):
     """An extractor that halves its grid ``levels`` times."""
 
     @model_validator(mode="after")
@@ -63,9 +64,9 @@ class _HalvingConfig(ExtractorConfig):
         return self
 
     @property
+    @abstractmethod
     def levels(self) -> int:
         """How often the grid is halved along frequency."""
-        raise NotImplementedError
 
 
 class ResUNetConfig(_HalvingConfig):

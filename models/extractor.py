@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from data_specs.extractors import ExtractorConfig
 from models.htsat import resampler
 from models.spectral import STFT
-from models.windows import in_windows
+from models.windows import WindowedSeparator
 
 
 @dataclass
@@ -33,7 +33,7 @@ class ExtractorFeatures:
     length: int
 
 
-class Extractor(nn.Module):
+class Extractor(WindowedSeparator):
     """Base of the extractors; a subclass gives ``masks``."""
 
     takes_tokens = False  # a query is one vector
@@ -47,10 +47,6 @@ class Extractor(nn.Module):
         self.stft = STFT(config.n_fft, config.hop_length)
         self.to_network = resampler(config.sample_rate_hz, config.network_rate_hz)
         self.from_network = resampler(config.network_rate_hz, config.sample_rate_hz)
-
-    def masks(self, features: ExtractorFeatures, queries: Tensor) -> Tensor:
-        """Masks (B, Q, N, F), real or complex, for queries (B, Q, 2 D) or (B, Q, L, 2 D)."""
-        raise NotImplementedError
 
     def encode(self, mixture: Tensor) -> ExtractorFeatures:
         """Features of a mixture (B, T) of at most ``window_length`` samples.
@@ -77,30 +73,6 @@ class Extractor(nn.Module):
         """Magnitude of the spectrum as the network sees it, (B, N, F)."""
         magnitude = features.spectrum.abs()
         return torch.log(magnitude + self.log_floor) if self.config.magnitude_compression == "log" else magnitude
-
-    def separate(self, features: ExtractorFeatures, queries: Tensor) -> Tensor:
-        """Queries to estimates (B, Q, T), all queries of all mixtures in one batch."""
-        return self.resynthesise(features, self.masks(features, queries))
-
-    def forward(self, mixture: Tensor, queries: Tensor, *, with_masks: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """Mixture (B, T) of any length and queries to estimates (B, Q, T); what distributed training calls.
-
-        Args:
-            with_masks: give the masks (B, Q, N, F) too; the mixture must then fit into one window.
-
-        Raises:
-            ValueError: when the mixture is not (B, T), has no samples, or is too long for ``with_masks``.
-        """
-        if with_masks:
-            features = self.encode(mixture)
-            masks = self.masks(features, queries)
-            return self.resynthesise(features, masks), masks
-        return in_windows(
-            lambda window: self.separate(self.encode(window), queries),
-            mixture,
-            size=self.window_length,
-            overlap=round(self.config.overlap_s * self.config.sample_rate_hz),
-        )
 
     def resynthesise(self, features: ExtractorFeatures, masks: Tensor) -> Tensor:
         """Masks (B, Q, N, F) to estimates (B, Q, T)."""

@@ -11,6 +11,8 @@ Example::
     tracks = extractor(mixture, queries)
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,8 +78,7 @@ class ResUNet(Extractor):
         self.magnitude_norm = nn.BatchNorm1d(config.bins, momentum=momentum)
         self.first = nn.Conv2d(PLANES, channels[0], kernel_size=1)
         self.down = nn.ModuleList(
-            ResidualBlock(before, after, query_dim, momentum)
-            for before, after in zip((channels[0], *channels), channels, strict=False)
+            ResidualBlock(before, after, query_dim, momentum) for before, after in pairwise((channels[0], *channels))
         )
         self.middle = ResidualBlock(channels[-1], channels[-1], query_dim, momentum)
         self.up = nn.ModuleList(

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from data_specs.config import SeparatorConfig
 from models.decoder import Decoder
 from models.htsat import HTSAT
 from models.mask_net import MaskNet
 from models.spectral import STFT, mel_interpolation
-from models.windows import in_windows
+from models.windows import WindowedSeparator
 
 
 @dataclass
@@ -37,7 +37,7 @@ class MixtureFeatures:
     length: int
 
 
-class Separator(nn.Module):
+class Separator(WindowedSeparator):
     """Query-conditioned separator; see the module's docstring."""
 
     takes_tokens = False  # a query is one vector
@@ -116,35 +116,11 @@ class Separator(nn.Module):
         missing = frames - target_feature.shape[1]
         return F.pad(target_feature, (0, 0, 0, missing)) if missing > 0 else target_feature[:, :frames]
 
-    def separate(self, features: MixtureFeatures, queries: Tensor) -> Tensor:
-        """Queries (B, Q, 2 D) to estimates (B, Q, T) (eq. 4), all queries of all mixtures in one batch."""
-        return self.resynthesise(features, self.masks(features, queries))
-
     def resynthesise(self, features: MixtureFeatures, masks: Tensor) -> Tensor:
         """Masks (B, Q, N, F) to estimates (B, Q, T)."""
         parts = torch.view_as_real(features.spectrum).unsqueeze(1)  # (B, 1, N, F, 2)
         masked = torch.view_as_complex(parts * masks.unsqueeze(-1).float())
         return self.stft.inverse(masked, length=features.length) * features.level.unsqueeze(1)
-
-    def forward(self, mixture: Tensor, queries: Tensor, *, with_masks: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """Mixture (B, T) of any length and queries (B, Q, 2 D) to estimates (B, Q, T).
-
-        Args:
-            with_masks: give the masks (B, Q, N, F) too; the mixture must then fit into one window.
-
-        Raises:
-            ValueError: when the mixture is not (B, T), has no samples, or is too long for ``with_masks``.
-        """
-        if with_masks:
-            features = self.encode(mixture)
-            masks = self.masks(features, queries)
-            return self.resynthesise(features, masks), masks
-        return in_windows(
-            lambda window: self.separate(self.encode(window), queries),
-            mixture,
-            size=self.window_length,
-            overlap=round(self.config.overlap_s * self.config.sample_rate_hz),
-        )
 
 
 def _mel_to_bins(config: SeparatorConfig) -> Tensor:

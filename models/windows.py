@@ -10,11 +10,13 @@ Example::
     tracks = in_windows(lambda window: separator(window, queries), mixture, size=320_000, overlap=16_000)
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def window_starts(length: int, *, size: int, overlap: int) -> list[int]:
@@ -51,3 +53,50 @@ def in_windows(separate: Callable[[Tensor], Tensor], mixture: Tensor, *, size: i
         estimates[..., begin:end] += span
     assert estimates is not None
     return estimates
+
+
+class WindowedSeparator(nn.Module, ABC):
+    """Base of the separators: a subclass says how one window is encoded, masked and made audible again.
+
+    ``window_length`` is the longest mixture that ``encode`` takes, in samples; ``config`` has ``overlap_s`` and
+    ``sample_rate_hz``.
+    """
+
+    config: Any
+    window_length: int
+
+    @abstractmethod
+    def encode(self, mixture: Tensor) -> Any:
+        """Features of mixtures (B, T) of at most ``window_length`` samples; serves all queries."""
+
+    @abstractmethod
+    def masks(self, features: Any, queries: Tensor) -> Tensor:
+        """Masks (B, Q, N, F), real or complex, for queries (B, Q, 2 D), or (B, Q, L, 2 D) of L tokens."""
+
+    @abstractmethod
+    def resynthesise(self, features: Any, masks: Tensor) -> Tensor:
+        """Masks (B, Q, N, F) to estimates (B, Q, T)."""
+
+    def separate(self, features: Any, queries: Tensor) -> Tensor:
+        """Queries to estimates (B, Q, T) (eq. 4 of the ClearSep paper), all queries of all mixtures in one batch."""
+        return self.resynthesise(features, self.masks(features, queries))
+
+    def forward(self, mixture: Tensor, queries: Tensor, *, with_masks: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Mixture (B, T) of any length and queries to estimates (B, Q, T); what distributed training calls.
+
+        Args:
+            with_masks: give the masks (B, Q, N, F) too; the mixture must then fit into one window.
+
+        Raises:
+            ValueError: when the mixture is not (B, T), has no samples, or is too long for ``with_masks``.
+        """
+        if with_masks:
+            features = self.encode(mixture)
+            masks = self.masks(features, queries)
+            return self.resynthesise(features, masks), masks
+        return in_windows(
+            lambda window: self.separate(self.encode(window), queries),
+            mixture,
+            size=self.window_length,
+            overlap=round(self.config.overlap_s * self.config.sample_rate_hz),
+        )

@@ -12,6 +12,7 @@ Example::
 """
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from data_specs.config import GateConfig
@@ -135,10 +136,7 @@ class CalibratedGate:
     def decide(self, clips: Sequence[Scored]) -> list[list[Decision]]:
         """A decision per track; tier ``sst`` goes to all tracks of a clip or to none."""
         predictions = iter(self._predict([one for clip in clips for one in clip.scores]))
-        return [
-            self._decide(clip, [prediction for _, prediction in zip(clip.scores, predictions, strict=False)])
-            for clip in clips
-        ]
+        return [self._decide(clip, list(islice(predictions, len(clip.scores)))) for clip in clips]
 
     def _predict(self, scores: Sequence[Scores]) -> list[Prediction]:
         """By the second model for tracks that were looked at twice, by the first for the others."""

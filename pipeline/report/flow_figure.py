@@ -62,7 +62,7 @@ def flow_figure(counts: Mapping[str, StageCounts], summary: RoundSummary) -> Fig
         axes.set(xlim=(0, width), ylim=(height, 0))
         axes.axis("off")
         _node(axes, columns[0], counts[stages[0]].inputs * scale, "Clips in", count(counts[stages[0]].inputs))
-        for x, following, name, own in zip(columns, columns[1:], stages, losses, strict=False):
+        for x, following, name, own in zip(columns[:-1], columns[1:], stages, losses, strict=True):
             kept = counts[name].kept * scale
             _band(axes, (x + BAR, TOP), (following, TOP), kept, "flow")
             _node(axes, following, kept, CLIP_STAGES[name], f"{count(counts[name].kept)} clips")

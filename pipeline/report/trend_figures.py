@@ -147,7 +147,10 @@ def duration_figure(rounds: Sequence[Past]) -> Figure | None:
     unit_s, unit = time_unit(max(past.seconds for past in rounds))
     places = [past.state.number for past in rounds]
     longest = sorted(stages, key=lambda stage: -sum(past.state.timings_s.get(stage, 0) for past in rounds))[:3]
-    parts = [([stage], colour, 1.0) for stage, colour in zip(longest, ("accent", "single", "grey"), strict=False)]
+    parts = [
+        ([stage], colour, 1.0)
+        for stage, colour in zip(longest, ("accent", "single", "grey")[: len(longest)], strict=True)
+    ]
     parts.append(([stage for stage in stages if stage not in longest], "rejected", 1.0))
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(width=430, height=270)
