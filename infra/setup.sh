@@ -48,5 +48,7 @@ fi
 echo "Installing the packages of requirements.txt into .venv (the first time takes some minutes) ..."
 install -r requirements.txt
 install -e .
+# uv leaves this to the first import, and every worker process imports thousands of modules.
+.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 has_chromium || echo "No Chromium found: tests that open reports in a browser are skipped (install chromium)."
 stamp_now > .venv/stamp
