@@ -54,7 +54,7 @@ def serve_nightly(*, config: str, clips: str | None, rounds: int, workspace: str
             cron=cron,
             parameters={"config": config, "clips": clips, "workspace": workspace, "add_rounds": rounds},
             description="Adds rounds to a workspace of the sound data engine.",
-            limit=1,
+            limit=2,  # one works; another one is there to tell that the workspace is in use
             print_starting_message=False,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )

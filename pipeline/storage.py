@@ -140,11 +140,25 @@ class Storage:
         """Names of the folders in ``folder``, sorted; [] when it does not exist."""
         return sorted(info.base_name for info in self._infos(folder) if info.type == fs.FileType.Directory)
 
+    def times(self, folder: str = "") -> dict[str, float]:
+        """When each published file in ``folder`` was written, in seconds by the store's clock."""
+        return {
+            info.base_name: info.mtime.timestamp()
+            for info in self._infos(folder)
+            if info.type == fs.FileType.File and info.mtime is not None and not info.base_name.startswith(".")
+        }
+
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens when it is not there."""
         if self.is_file(name):
             with telling("delete", self._address(name)):
                 self._fs.delete_file(self._path(name))
+
+    def delete_empty_folder(self, name: str) -> None:
+        """Remove a folder of a disk that holds nothing; nothing happens when it does."""
+        if self.local_path is not None:
+            with suppress(OSError):
+                (self.local_path / name).rmdir()
 
     def sweep(self, folder: str = "", *, older_than_s: float = 3600.0) -> int:
         """Remove what killed writers left in ``folder``; returns how many files. Younger ones may still be growing."""
