@@ -67,6 +67,8 @@ class TagConfig(Section):
         0.25, ge=0, le=1, description="Of the probability; with LAION-CLAP as the tagger, of the cosine."
     )
     labels_max: int = Field(4, ge=1)
+    unit_clips: int = Field(64, ge=1, description="Rows of the clip table per work unit of the tag stage.")
+    batch_clips: int = Field(8, ge=1)
 
 
 class HTSATConfig(Section):
@@ -201,6 +203,11 @@ class SeparateConfig(Section):
 
     unit_clips: int = Field(16, ge=1, description="Clips per work unit: the unit of commit, retry and resume.")
     batch_clips: int = Field(4, ge=1)
+    batch_track_s: float = Field(
+        320.0,
+        gt=0,
+        description="Seconds of tracks that a batch gives at most; the memory it needs grows with them.",
+    )
     bf16: bool = Field(False, description="Run the separator in bfloat16 autocast: faster, a little less exact.")
 
 
@@ -235,6 +242,7 @@ class TrainConfig(Section):
     plateau_patience: int = Field(5, description="Validations without improvement before the rate decays.")
     validate_every: int = Field(20, ge=1, description="Steps between validations.")
     validation_mixtures: int = Field(16, ge=1)
+    checkpoint_every: int = Field(50, ge=1, description="Steps between the points that training can go on from.")
     bf16: bool = Field(False, description="Run the network in bfloat16 autocast; weights and losses stay float32.")
     sdr_weight: float = Field(0.9, ge=0, le=1, description="λ of eq. 5.")
     silence_rate: float = Field(0.05, ge=0, le=1, description="α: share of samples queried with an absent label.")
@@ -267,16 +275,27 @@ class ReportConfig(Section):
 
 
 class WorkersConfig(Section):
-    """Ray resources per stage. Zero workers means as many as the machine or cluster has CPUs for."""
+    """Ray resources per stage, and how often what fails is tried again. None of it changes results.
+
+    0 workers for tagging or separation means as many as the machine or cluster has room for.
+    """
 
     ingest_threads: int = Field(4, ge=1, description="Recordings that are read at the same time at ingest.")
-    separate_workers: int = Field(1, ge=1)
+    tag_workers: int = Field(1, ge=0)
+    tag_cpus: float = Field(1.0, gt=0)
+    tag_gpus: float = Field(0.0, ge=0)
+    separate_workers: int = Field(1, ge=0)
     separate_cpus: float = Field(1.0, gt=0)
     separate_gpus: float = Field(0.0, ge=0)
+    ahead: int = Field(2, ge=1, description="Plan parts in a worker's hands: one in the network, others read, written.")
     train_workers: int = Field(1, ge=1)
     train_cpus: float = Field(1.0, gt=0)
     train_gpus: float = Field(0.0, ge=0)
+    train_loaders: int = Field(0, ge=0, description="Processes per training worker that read ahead; 0 reads inside.")
+    train_retries: int = Field(3, ge=0, description="How often training goes on after a worker died.")
     object_store_mb: int = Field(256, ge=80, description="Object store of a Ray started in this process.")
+    retries: int = Field(2, ge=0, description="Further attempts at what killed a worker or could not be written.")
+    retry_delay_s: float = Field(1.0, ge=0, description="Wait before the first of them; it doubles each time.")
 
 
 class Config(Section):
@@ -298,8 +317,11 @@ class Config(Section):
     workers: WorkersConfig = WorkersConfig()
 
     def digest(self) -> str:
-        """Hash of everything that changes results; worker counts, the number of rounds and the report do not."""
-        content = self.model_dump(mode="json", exclude=NO_RESULTS)
+        """Hash of everything that changes results; worker counts, the number of rounds and the report do not.
+
+        Defaults are left out: a key that a later version adds does not make another configuration of an old one.
+        """
+        content = self.model_dump(mode="json", exclude=NO_RESULTS, exclude_defaults=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -325,6 +347,27 @@ def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> C
         return Config.model_validate(_merge(content, overrides or {}))
     except ValidationError as error:
         raise UserError(f"{name_or_path}: {_explain(error)}") from None
+
+
+def stored_config(content: dict[str, Any]) -> Config:
+    """A configuration that a workspace has recorded: keys that this version does not know any more are left out."""
+    known = dict(content)
+    while True:
+        try:
+            return Config.model_validate(known)
+        except ValidationError as error:
+            unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
+            if not unknown:
+                raise
+            for where in unknown:
+                known = _without(known, where)
+
+
+def _without(content: dict[str, Any], where: tuple[int | str, ...]) -> dict[str, Any]:
+    key, rest = str(where[0]), where[1:]
+    if not rest:
+        return {name: value for name, value in content.items() if name != key}
+    return {**content, key: _without(content[key], rest)}
 
 
 def _read(name_or_path: str) -> dict[str, Any]:

@@ -193,6 +193,8 @@ def _arrow_type(annotation: Any) -> pa.DataType:
         return _arrow_type(inner)
     if origin is tuple:
         return pa.list_(_arrow_type(get_args(annotation)[0]))
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return pa.struct(list(arrow_schema(annotation)))
     return _ARROW_TYPES[annotation]
 
 

@@ -9,6 +9,8 @@ Example::
 """
 
 import os
+from collections.abc import Collection
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +42,18 @@ def absolute_config(name_or_path: str) -> str:
 def rounds_to_run(
     workspace: Workspace, config: Config, *, rounds: int | None = None, add_rounds: int | None = None
 ) -> list[int]:
-    """Numbers of the rounds that are not finished, up to the wanted number of rounds.
+    """Numbers of the rounds to run, up to the wanted number of finished rounds; those set aside are passed over.
 
     Args:
         rounds: how many the workspace shall have; ``config.rounds`` when None.
         add_rounds: instead, so many beyond the finished ones; a round that was cut off counts as one of them.
     """
-    finished = {number for number in workspace.round_numbers() if workspace.round_state(number).state == "finished"}
-    last = len(finished) + add_rounds if add_rounds is not None else rounds or config.rounds
-    return [number for number in range(1, last + 1) if number not in finished]
+    begun = workspace.round_numbers()
+    finished = {number for number in begun if workspace.round_state(number).state == "finished"}
+    missing = add_rounds if add_rounds is not None else (rounds or config.rounds) - len(finished)
+    closed = finished | workspace.set_aside(config)
+    candidates = (number for number in count(1) if number not in closed)
+    return list(islice(candidates, max(0, missing)))
 
 
 def summary(workspace: Workspace, *, rounds: int | None = None) -> dict[str, Any]:
@@ -62,11 +67,12 @@ def summary(workspace: Workspace, *, rounds: int | None = None) -> dict[str, Any
     """
     config = workspace.config
     states = [workspace.round_state(number) for number in workspace.round_numbers()]
+    aside = workspace.set_aside(config)
     return {
         "workspace": workspace.uri,
         "config_hash": config.digest(),
         "clips": {name: _clip_counts(workspace, name) for name in CLIP_SETS},
-        "rounds": [_round_summary(workspace, state) for state in states],
+        "rounds": [_round_summary(workspace, state, aside) for state in states],
         "resume": _resume(workspace, config, rounds),
     }
 
@@ -77,14 +83,14 @@ def sdri_db(metrics: dict[str, Any], which: str) -> float | None:
 
 
 def _clip_counts(workspace: Workspace, name: ClipSet) -> dict[str, Any] | None:
-    return StageCounts.of(workspace.clips(name)).model_dump() if workspace.has_clips(name) else None
+    return StageCounts.of(workspace.iter_clips(name)).model_dump() if workspace.has_clips(name) else None
 
 
-def _round_summary(workspace: Workspace, state: RoundState) -> dict[str, Any]:
+def _round_summary(workspace: Workspace, state: RoundState, aside: Collection[int]) -> dict[str, Any]:
     content = state.model_dump(mode="json", exclude={"config", "training", "metrics"})
     return {
         "round": content.pop("number"),
-        "state": state.state,
+        "state": "set aside" if state.number in aside else state.state,
         "next_stage": state.next_stage,
         "units": len(workspace.committed_units(state.number)),
         "shards": len(workspace.shards(state.number)),

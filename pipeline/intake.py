@@ -60,7 +60,7 @@ def take_in(uri: str, config: Config, progress: Progress) -> Workspace:
 
         make_start(workspace, config, progress)
         prepare_queries(workspace, config, progress)
-    round_number = _round_to_begin(workspace)
+    round_number = _round_to_begin(workspace, config)
     for clip_set in CLIP_SETS if round_number else missing:
         corpus = _corpus(clip_set, config)
         if corpus.kind == "builtin":
@@ -72,12 +72,13 @@ def take_in(uri: str, config: Config, progress: Progress) -> Workspace:
     return workspace
 
 
-def _round_to_begin(workspace: Workspace) -> int:
+def _round_to_begin(workspace: Workspace, config: Config) -> int:
     """The number of the round that comes next; 0 when one was cut off and goes on."""
     numbers = workspace.round_numbers()
-    if not numbers:
-        return 1
-    return numbers[-1] + 1 if workspace.round_state(numbers[-1]).state == "finished" else 0
+    closed = workspace.set_aside(config)
+    if any(workspace.round_state(number).state != "finished" for number in numbers if number not in closed):
+        return 0
+    return max(numbers, default=0) + 1
 
 
 def check_corpus(clip_set: ClipSet, corpus: CorpusConfig) -> None:

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from data_specs.config import Config, stored_config
 from data_specs.records import Record, StageCounts
 
 STAGES = ("tag", "calibrate", "separate", "train", "evaluate", "promote", "report")
@@ -29,6 +30,7 @@ class RoundState(Record):
         finished: stages that are done, in the order of ``STAGES``.
         failure: "stage: error" of the last attempt when it ended in an error; empty otherwise.
         config: snapshot of the configuration.
+        finished_before: how many rounds were finished when this one began; None in rounds that did not record it.
         code_version: ``code_version()`` when the round began.
         checkpoint_in, checkpoint_in_hash: what the round separated with.
         checkpoint_out, checkpoint_out_hash: what it trained; empty before training.
@@ -46,6 +48,7 @@ class RoundState(Record):
     finished: tuple[str, ...] = ()
     failure: str = ""
     config: dict[str, Any] = {}
+    finished_before: int | None = None
     code_version: str = ""
     checkpoint_in: str = ""
     checkpoint_in_hash: str = ""
@@ -73,6 +76,11 @@ class RoundState(Record):
     def next_stage(self) -> str | None:
         """The stage that a rerun begins with, None for a finished round."""
         return next((stage for stage in STAGES if stage not in self.finished), None)
+
+    @property
+    def settings(self) -> Config:
+        """The configuration that the round began with."""
+        return stored_config(self.config)
 
     @property
     def promoted(self) -> bool:

@@ -1,16 +1,17 @@
-"""A workspace: the folder or bucket that holds the clips and all rounds of one configuration.
+"""A workspace: the folder or bucket that holds the clips of a corpus and all rounds over them.
 
 Every stage reads its inputs from here and writes its results here, so that any process that knows the workspace's
 address can go on with a round. Layout::
 
-    workspace.json                       digest and content of the configuration
+    workspace.json                       the configuration of the next round; each round has its own in round.json
     start/                               the first separator, when it was made from the files of others
     builtin/                             audio of built-in corpora, when the configuration asks for them
     label_embeddings/                    vectors of all labels, by the hash of what they depend on
     clips/natural.parquet                every ingested clip of the corpus, dropped and failed ones too
     clips/single_source.parquet          the same for the single-source corpus
     rounds/001/round.json                RoundState
-    rounds/001/tags/tags.parquet         TaggedClip, one per ingested clip that was kept
+    rounds/001/units/                    which clips are in which work unit, see pipeline.units
+    rounds/001/tags/<unit>.parquet       TaggedClip, one per kept clip of a committed work unit
     rounds/001/tracks/<unit>.parquet     Track, one row per track of a committed work unit
     rounds/001/shards/<unit>.tar         the tracks that passed the gate
     rounds/001/checkpoint/, report/
@@ -18,30 +19,30 @@ address can go on with a round. Layout::
 Example::
 
     workspace = Workspace.open("runs/demo", config)
-    clips = workspace.kept_clips("natural")
-    workspace.write_tags(1, tagged)
+    for clip in workspace.iter_clips("natural"): ...
+    workspace.commit_tags(1, unit_id, tagged)
 """
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_specs.config import NO_RESULTS, Config
+from data_specs.config import NO_RESULTS, Config, stored_config
 from data_specs.errors import UserError
-from data_specs.records import Clip, Record, TaggedClip, Track, content_id, records_of, table_of
+from data_specs.records import Clip, TaggedClip, Track, content_id
 from pipeline.ledger import STAGES, RoundState
+from pipeline.record_files import iter_records, write_records
 from pipeline.storage import Storage
 
 __all__ = ["STAGES", "ClipSet", "RoundState", "Workspace"]
 
 ClipSet = Literal["natural", "single_source"]
-RecordT = TypeVar("RecordT", bound=Record)
 
 HELD_OUT = "held_out"
 CALIBRATION = "calibration"
@@ -54,6 +55,18 @@ START_ORIGIN = "origin.json"
 """What the separator in ``start/`` was made from; the last of its files to be written."""
 
 _CONFIG_FILE = "workspace.json"
+
+_BOUND = (
+    "seed",
+    "corpus.",
+    "single_source.",
+    "audio.",
+    "soundscapes.",
+    "evaluate.held_out_share",
+    "gate.calibration_share",
+    "model.",
+)
+"""Configuration keys that the clips and the first separator come from: a workspace cannot change them."""
 
 
 class Workspace:
@@ -75,15 +88,17 @@ class Workspace:
     def open(cls, uri: str | Path, config: Config) -> "Workspace":
         """Open the workspace at ``uri`` for ``config``, making it when there is none.
 
-        A workspace that holds no clips yet takes on the new configuration, so that a wrong path can be corrected.
+        A configuration that differs in what the workspace is not bound to (``check_config``) becomes that of its next
+        rounds. A workspace that holds no clips yet takes on any, so that a wrong path can be corrected.
 
         Raises:
-            UserError: the path is a file, cannot be written, or belongs to another configuration.
+            UserError: the path is a file, cannot be written, or is bound to another configuration.
         """
         workspace = cls(uri)
         if workspace.exists() and not workspace.is_bare():
             workspace.check_config(config)
-            return workspace
+            if not workspace.changed_keys(config):
+                return workspace
         workspace.storage.check_writable()
         content = {"config_hash": config.digest(), "config": config.model_dump(mode="json")}
         workspace._write_json(_CONFIG_FILE, content)
@@ -98,32 +113,34 @@ class Workspace:
         return not any(self.storage.exists(name) for name in ("clips", "rounds", BUILTIN_FOLDER))
 
     def check_config(self, config: Config) -> None:
-        """Make sure that this workspace belongs to ``config``; worker counts, rounds and the report may differ.
+        """Make sure that ``config`` can be that of further rounds: with the clips and the start that are there.
 
         Raises:
-            UserError: it belongs to another one; the message names the keys that differ.
+            UserError: they are not; the message names the keys that differ.
         """
-        stored = self._read_json(_CONFIG_FILE)
-        if stored["config_hash"] == config.digest():
-            return
-        ours = _flat(config.model_dump(mode="json", exclude=NO_RESULTS))
-        theirs = _flat({key: value for key, value in stored["config"].items() if key not in NO_RESULTS})
-        keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-        raise UserError(
-            f"{self.uri} belongs to another configuration ({_listed(keys)} differ{'s' if len(keys) == 1 else ''}): "
-            "use that configuration or another workspace"
-        )
+        keys = [key for key in self.changed_keys(config) if key.startswith(_BOUND)]
+        if keys:
+            raise UserError(
+                f"{self.uri} was begun with another configuration "
+                f"({_listed(keys)} differ{'s' if len(keys) == 1 else ''}): "
+                "use that one or another workspace"
+            )
+
+    def changed_keys(self, config: Config) -> list[str]:
+        """Keys in which ``config`` differs from the workspace's, of those that results depend on."""
+        ours, theirs = (_flat(one.model_dump(mode="json", exclude=NO_RESULTS)) for one in (config, self.config))
+        return sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
 
     @property
     def config(self) -> Config:
-        """The configuration that the workspace was made with.
+        """The configuration of the workspace's next round.
 
         Raises:
             UserError: there is no workspace here.
         """
         if not self.exists():
             raise UserError(f"{self.uri} is not a workspace: it has no {_CONFIG_FILE}")
-        return Config.model_validate(self._read_json(_CONFIG_FILE)["config"])
+        return stored_config(self._read_json(_CONFIG_FILE)["config"])
 
     # Clips
 
@@ -131,13 +148,25 @@ class Workspace:
         """Whether this set has been ingested."""
         return self.storage.is_file(f"clips/{clip_set}.parquet")
 
-    def write_clips(self, clip_set: ClipSet, clips: Sequence[Clip]) -> None:
-        """Store every ingested clip, whatever its outcome."""
-        self._write_records(f"clips/{clip_set}.parquet", Clip, clips)
+    def write_clips(self, clip_set: ClipSet, clips: Iterable[Clip]) -> None:
+        """Store every ingested clip, whatever its outcome, in bounded memory."""
+        write_records(self.storage, f"clips/{clip_set}.parquet", Clip, clips)
+
+    def iter_clips(self, clip_set: ClipSet) -> Iterator[Clip]:
+        """Every ingested clip, whatever its outcome, in bounded memory; none before ingest."""
+        if self.has_clips(clip_set):
+            yield from iter_records(self.storage, f"clips/{clip_set}.parquet", Clip)
+
+    def count_clips(self, clip_set: ClipSet) -> int:
+        """Number of ingested clips, whatever their outcome."""
+        if not self.has_clips(clip_set):
+            return 0
+        with self.storage.open(f"clips/{clip_set}.parquet") as file:
+            return pq.read_metadata(file).num_rows
 
     def clips(self, clip_set: ClipSet) -> list[Clip]:
-        """Every ingested clip, whatever its outcome; [] before ingest."""
-        return self._read_records(f"clips/{clip_set}.parquet", Clip) if self.has_clips(clip_set) else []
+        """All of ``iter_clips`` at once."""
+        return list(self.iter_clips(clip_set))
 
     def clip_tables(self, clip_set: ClipSet) -> Iterator[pa.Table]:
         """The rows of ``clips`` in tables of bounded size, for those who count and do not need the records."""
@@ -148,11 +177,16 @@ class Workspace:
 
     def kept_clips(self, clip_set: ClipSet) -> list[Clip]:
         """The clips that stages work on."""
-        return [clip for clip in self.clips(clip_set) if clip.outcome == "kept"]
+        return [clip for clip in self.iter_clips(clip_set) if clip.outcome == "kept"]
+
+    def iter_training_clips(self) -> Iterator[Clip]:
+        """The single-source clips that rounds may train on, in bounded memory."""
+        clips = self.iter_clips("single_source")
+        return (clip for clip in clips if clip.outcome == "kept" and clip.split not in (HELD_OUT, CALIBRATION))
 
     def training_clips(self) -> list[Clip]:
-        """The single-source clips that rounds may train on."""
-        return [clip for clip in self.kept_clips("single_source") if clip.split not in (HELD_OUT, CALIBRATION)]
+        """All of ``iter_training_clips`` at once."""
+        return list(self.iter_training_clips())
 
     def calibration_clips(self) -> list[Clip]:
         """The single-source clips that gates are calibrated on; no round trains on them."""
@@ -167,6 +201,22 @@ class Workspace:
     def round_numbers(self) -> list[int]:
         """Rounds that have been started, ascending."""
         return sorted(int(name) for name in self.storage.folders("rounds") if name.isdigit())
+
+    def set_aside(self, config: Config) -> set[int]:
+        """Rounds that were begun, but that a run with ``config`` does not go on with.
+
+        They were begun with another configuration, or other rounds were finished since, so that they would start from
+        a checkpoint that is not the current one. Nothing of them is lost: as long as no other round was finished, a
+        run with their configuration takes them up again.
+        """
+        states = [self.round_state(number) for number in self.round_numbers()]
+        finished = sum(state.state == "finished" for state in states)
+        return {
+            state.number
+            for state in states
+            if state.state != "finished"
+            and (state.settings.digest() != config.digest() or state.finished_before not in (None, finished))
+        }
 
     def round_storage(self, round_number: int) -> Storage:
         """The round's folder."""
@@ -188,26 +238,50 @@ class Workspace:
 
     # Tags and tracks
 
-    def write_tags(self, round_number: int, tags: Sequence[TaggedClip]) -> None:
-        """Store the tags of a round, one record per kept natural clip."""
-        self._write_records(f"{_round(round_number)}/tags/tags.parquet", TaggedClip, tags)
+    def commit_tags(self, round_number: int, unit_id: str, tags: Sequence[TaggedClip]) -> None:
+        """Publish the tags of a work unit, one record per clip of the unit."""
+        write_records(self.storage, f"{_round(round_number)}/tags/{unit_id}.parquet", TaggedClip, tags)
+
+    def tagged_units(self, round_number: int) -> set[str]:
+        """Ids of the work units whose tags are committed."""
+        return self._parts(round_number, "tags")
+
+    def has_tags(self, round_number: int, unit_id: str) -> bool:
+        """Whether the tags of a work unit are committed."""
+        return self.storage.is_file(f"{_round(round_number)}/tags/{unit_id}.parquet")
+
+    def unit_tags(self, round_number: int, unit_id: str) -> list[TaggedClip]:
+        """The tags of one committed unit."""
+        return list(iter_records(self.storage, f"{_round(round_number)}/tags/{unit_id}.parquet", TaggedClip))
+
+    def iter_tags(self, round_number: int) -> Iterator[TaggedClip]:
+        """All tags of a round in the order of unit ids, one work unit in memory at a time."""
+        for unit_id in sorted(self.tagged_units(round_number)):
+            yield from self.unit_tags(round_number, unit_id)
+
+    def discard_tags(self, round_number: int) -> None:
+        """Take back all tags of a round that has no plan yet."""
+        for unit_id in self.tagged_units(round_number):
+            self.storage.delete(f"{_round(round_number)}/tags/{unit_id}.parquet")
 
     def tags(self, round_number: int) -> list[TaggedClip]:
-        """The tags of a round; [] before its tag stage."""
-        name = f"{_round(round_number)}/tags/tags.parquet"
-        return self._read_records(name, TaggedClip) if self.storage.is_file(name) else []
+        """All of ``iter_tags`` at once."""
+        return list(self.iter_tags(round_number))
 
     def committed_units(self, round_number: int) -> set[str]:
         """Ids of the work units whose manifest part exists: they are done and are not done again."""
-        names = self.storage.files(f"{_round(round_number)}/tracks", suffix=".parquet")
-        return {name.removesuffix(".parquet") for name in names}
+        return self._parts(round_number, "tracks")
+
+    def is_committed(self, round_number: int, unit_id: str) -> bool:
+        """Whether the manifest part of a work unit exists."""
+        return self.storage.is_file(f"{_round(round_number)}/tracks/{unit_id}.parquet")
 
     def commit_unit(self, round_number: int, unit_id: str, tracks: Sequence[Track], shard: bytes | None) -> None:
         """Publish a work unit's results: its shard first, then the manifest part that makes it count."""
         folder = _round(round_number)
         if shard is not None:
             self.storage.write_bytes(f"{folder}/shards/{shard_name(unit_id)}", shard)
-        self._write_records(f"{folder}/tracks/{unit_id}.parquet", Track, tracks)
+        write_records(self.storage, f"{folder}/tracks/{unit_id}.parquet", Track, tracks)
 
     def discard_unit(self, round_number: int, unit_id: str) -> None:
         """Take a commit back: the unit is done again by the next run."""
@@ -227,7 +301,7 @@ class Workspace:
 
     def unit_tracks(self, round_number: int, unit_id: str) -> list[Track]:
         """The manifest rows of one committed unit."""
-        return self._read_records(f"{_round(round_number)}/tracks/{unit_id}.parquet", Track)
+        return list(iter_records(self.storage, f"{_round(round_number)}/tracks/{unit_id}.parquet", Track))
 
     def tracks(self, round_number: int) -> list[Track]:
         """All manifest rows of a round, rejected and failed ones too."""
@@ -235,7 +309,7 @@ class Workspace:
 
     def sweep_round(self, round_number: int) -> None:
         """Remove what killed writers left in the round's folders."""
-        for folder in ("tracks", "shards"):
+        for folder in ("tags", "tracks", "shards"):
             self.storage.sweep(f"{_round(round_number)}/{folder}")
 
     # Shards
@@ -307,14 +381,9 @@ class Workspace:
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         self.storage.write_bytes(name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
-    def _read_records(self, name: str, record: type[RecordT]) -> list[RecordT]:
-        with self.storage.open(name) as file:
-            return records_of(record, pq.read_table(file))
-
-    def _write_records(self, name: str, record: type[RecordT], records: Sequence[RecordT]) -> None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table_of(record, records), sink, compression="zstd")
-        self.storage.write_bytes(name, sink.getvalue().to_pybytes())
+    def _parts(self, round_number: int, folder: str) -> set[str]:
+        names = self.storage.files(f"{_round(round_number)}/{folder}", suffix=".parquet")
+        return {name.removesuffix(".parquet") for name in names}
 
 
 def shard_name(unit_id: str) -> str:

@@ -117,7 +117,7 @@ def test_a_workspace_of_another_configuration_is_refused(capsys, finished):
     config.write_text(config.read_text("utf-8") + "seed: 7\n", encoding="utf-8")
     status, line = failure(capsys, "run", str(config), "--workspace", str(workspace))
     assert status == 2
-    assert "belongs to another configuration (seed differs)" in line
+    assert "was begun with another configuration (seed differs)" in line
 
 
 def test_status_as_json_has_counts_that_add_up_and_what_comes_next(capsys, finished):

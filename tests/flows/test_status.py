@@ -38,6 +38,18 @@ def test_rounds_that_are_not_finished_are_left(tmp_path, finished_stages, wanted
     assert rounds_to_run(with_rounds(tmp_path, *finished_stages), Config(rounds=2), **wanted) == left
 
 
+def test_a_round_that_is_set_aside_is_passed_over_and_its_number_is_not_used_again(tmp_path):
+    workspace = with_rounds(tmp_path, ALL, 2)
+    other = Config.model_validate({"gate": {"itt_db": 5.0}})
+    assert rounds_to_run(workspace, other, rounds=2) == [3]
+    assert rounds_to_run(workspace, other, add_rounds=2) == [3, 4]
+    for name in ("natural", "single_source"):
+        workspace.write_clips(name, [])
+    Workspace.open(workspace.uri, other)
+    assert [row["state"] for row in summary(workspace)["rounds"]] == ["finished", "set aside"]
+    assert summary(workspace)["resume"]["round"] == 3
+
+
 def test_the_summary_says_where_a_resume_begins(tmp_path):
     workspace = with_rounds(tmp_path, ALL, 2)
     assert summary(workspace)["resume"] == {"round": 1, "stage": "ingest", "units_done": 0}

@@ -102,6 +102,15 @@ def test_a_round_that_was_cut_off_goes_on_with_its_clips(night, natural, config)
     assert len(night(finish=1).clips("natural")) == 4
 
 
+def test_a_round_that_was_set_aside_does_not_hold_the_corpus_back(night, natural, config):
+    workspace = night()
+    other = config.model_copy(update={"train": config.train.model_copy(update={"steps": 7})})
+    begun = workspace.round_state(1).having(config=other.model_dump(mode="json"), finished_before=0)
+    workspace.write_round_state(begun)
+    natural.add("new.wav", "Rain;Siren", seed=9)
+    assert rows(night())[3:] == [("new.wav", "kept", "", 2)]
+
+
 def test_a_recording_that_was_missing_takes_its_place_when_it_comes(night, natural):
     natural.add("late.wav", "Rain;Bark", there=False)
     natural.add("last.wav", "Rain;Bark", seed=8)

@@ -10,6 +10,7 @@ from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.records import Clip, StageCounts, TaggedClip, Track
 from pipeline.ledger import code_version
+from pipeline.record_files import ROWS_IN_MEMORY
 from pipeline.workspace import STAGES, RoundState, Workspace
 
 
@@ -29,12 +30,20 @@ def test_clips_tags_and_tracks_come_back_as_they_were_written(workspace):
     ]
     tags = [TaggedClip(clip_id="a", labels=("Rain", "Bark"), scores=(1.0, 0.5))]
     workspace.write_clips("natural", clips)
-    workspace.write_tags(1, tags)
+    workspace.commit_tags(1, "u1", tags)
     workspace.commit_unit(1, "u1", [a_track("a")], b"tar")
     assert workspace.clips("natural") == clips
     assert workspace.kept_clips("natural") == clips[:1]
-    assert workspace.tags(1) == tags
+    assert workspace.tags(1) == workspace.unit_tags(1, "u1") == tags
+    assert workspace.tagged_units(1) == {"u1"}
     assert workspace.tracks(1) == workspace.unit_tracks(1, "u1") == [a_track("a")]
+
+
+def test_a_clip_table_of_any_length_comes_back_in_its_order(workspace):
+    clips = [Clip(clip_id=str(number), path="a.wav") for number in range(2 * ROWS_IN_MEMORY + 1)]
+    workspace.write_clips("natural", iter(clips))
+    assert list(workspace.iter_clips("natural")) == clips
+    assert workspace.count_clips("natural") == len(clips)
 
 
 def test_tables_hold_the_rows_of_the_records(workspace):
@@ -51,6 +60,7 @@ def test_tables_hold_the_rows_of_the_records(workspace):
 def test_before_anything_is_written_everything_is_empty(workspace):
     assert workspace.clips("natural") == workspace.tags(1) == workspace.tracks(1) == workspace.shards(1) == []
     assert workspace.round_numbers() == []
+    assert workspace.count_clips("natural") == 0
     assert not workspace.has_clips("natural")
     assert workspace.round_state(1) == RoundState(number=1)
 
@@ -79,11 +89,40 @@ def test_held_out_clips_are_not_training_clips(workspace):
     assert [clip.clip_id for clip in workspace.held_out_clips()] == ["a"]
 
 
-def test_another_configuration_is_refused_with_the_keys_that_differ(workspace):
+def test_the_clips_of_another_configuration_are_refused_with_the_keys_that_differ(workspace):
     workspace.write_clips("natural", [])
-    other = Config.model_validate({"seed": 1, "gate": {"itt_db": 5.0}})
-    with pytest.raises(UserError, match=r"another configuration \(gate.itt_db, seed differ\): use that configuration"):
+    other = Config.model_validate({"seed": 1, "audio": {"silence_db": -60}, "gate": {"itt_db": 5.0}})
+    with pytest.raises(UserError, match=r"another configuration \(audio.silence_db, seed differ\): use that one"):
         Workspace.open(workspace.uri, other)
+
+
+def test_what_clips_do_not_depend_on_may_change_for_the_next_round(workspace):
+    workspace.write_clips("natural", [])
+    other = Config.model_validate({"gate": {"itt_db": 5.0}, "train": {"steps": 7}})
+    assert workspace.changed_keys(other) == ["gate.itt_db", "train.steps"]
+    assert Workspace.open(workspace.uri, other).config == other
+
+
+def test_a_round_of_another_configuration_is_set_aside_until_its_configuration_comes_back(workspace):
+    ours, theirs = Config(), Config.model_validate({"gate": {"itt_db": 5.0}})
+    begun = RoundState(number=1, config=ours.model_dump(mode="json"), finished_before=0)
+    workspace.write_round_state(begun)
+    assert workspace.set_aside(ours) == set()
+    assert workspace.set_aside(theirs) == {1}
+    other = RoundState(number=2, config=theirs.model_dump(mode="json"), finished_before=0)
+    workspace.write_round_state(other)
+    assert workspace.set_aside(ours) == {2}
+    workspace.write_round_state(other.having(finished=STAGES))
+    assert workspace.set_aside(ours) == workspace.set_aside(theirs) == {1}
+
+
+def test_a_workspace_of_a_version_with_fewer_keys_can_be_used(workspace):
+    workspace.write_clips("natural", [])
+    content = json.loads(workspace.storage.read_bytes("workspace.json"))
+    del content["config"]["tag"]["unit_clips"], content["config"]["workers"]
+    workspace.storage.write_bytes("workspace.json", json.dumps({**content, "config_hash": "of then"}).encode())
+    assert workspace.changed_keys(Config()) == []
+    assert Workspace.open(workspace.uri, Config()).config == Config()
 
 
 def test_workers_rounds_and_report_may_change(workspace):
