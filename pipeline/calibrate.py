@@ -14,6 +14,7 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,7 @@ from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG, Partition, leaky_truth
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.quality import CalibrationTrack, Scores
+from pipeline.units import clips_with_tags
 from pipeline.workspace import Workspace
 
 FOLDER = "calibration"
@@ -56,7 +58,7 @@ def calibrate_round(
     if not clips:
         return _store(workspace, round_number, [], fall_back("no single-source clips could be held back"))
     source = ClipEvents(clips)
-    sets = label_sets(source.labels, workspace.tags(round_number))
+    sets = label_sets(source.labels, workspace.iter_tags(round_number))
     count = config.gate.calibration_scenes
     scenes = scenes_of(source, config, count=count, seed=seed_of(config.seed, round_number), sets=sets)
     separators = _separators(workspace, config, round_number)
@@ -150,17 +152,16 @@ def natural_scores(
     separator: Witness, previous: Witness | None, workspace: Workspace, config: Config, round_number: int
 ) -> list[Scores]:
     """Scores of a sample of the natural clips, chosen by content; a clip that cannot be read is left out."""
-    labels = {tag.clip_id: tag.labels for tag in workspace.tags(round_number) if tag.outcome == "kept"}
-    clips = [clip for clip in workspace.kept_clips("natural") if clip.clip_id in labels]
-    clips = sorted(clips, key=lambda clip: seed_of("shift", clip.clip_id))[: config.gate.shift_clips]
+    tagged = ((clip, tag.labels) for clip, tag in clips_with_tags(workspace, round_number) if tag.outcome == "kept")
+    chosen = nsmallest(config.gate.shift_clips, tagged, key=lambda one: seed_of("shift", one[0].clip_id))
     rate = config.audio.sample_rate_hz
     found: list[Scores] = []
-    for clip in clips:
+    for clip, labels in chosen:
         try:
             mixture = decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=rate)
         except AudioError:
             continue  # the separate stage counts and names it
-        looked = first_look(separator, torch.from_numpy(mixture)[None], [labels[clip.clip_id]], previous=previous)
+        looked = first_look(separator, torch.from_numpy(mixture)[None], [labels], previous=previous)
         found += looked[0].scores
     return found
 

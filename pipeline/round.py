@@ -13,18 +13,17 @@ Example::
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 from data_specs.config import Config
 from data_specs.errors import UserError
-from data_specs.records import Clip, StageCounts, TaggedClip, Track
+from data_specs.records import StageCounts
+from pipeline.faults import repairable
 from pipeline.ledger import STAGES, RoundState, code_version
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.workspace import Workspace
-
-if TYPE_CHECKING:
-    from pipeline.separate import WorkUnit
 
 __all__ = ["STAGES", "open_workspace", "run_stage"]
 
@@ -36,12 +35,41 @@ Stage = Callable[[Workspace, Config, int, Progress], StageFields]
 def open_workspace(config: Config, uri: str, progress: Progress = NO_PROGRESS) -> Workspace:
     """Open or make the workspace, and bring its clips up to date with the corpora, unless a round was cut off.
 
+    A configuration that has changed since the last run is that of a new round, which is said.
+
     Raises:
-        UserError: another configuration, no usable corpus, or a place that cannot be written.
+        UserError: clips of another configuration, no usable corpus, or a place that cannot be written.
     """
     from pipeline.intake import take_in
 
-    return take_in(uri, config, progress)
+    found = Workspace(uri)
+    changed = found.changed_keys(config) if found.exists() else []
+    before = found.set_aside(found.config) if changed else set()
+    try:
+        workspace = take_in(uri, config, progress)
+    except OSError as error:
+        if repair := repairable(error, uri):
+            raise repair from error
+        raise
+    if changed:
+        _say_what_goes_on(workspace, config, changed, before, progress)
+    return workspace
+
+
+def _say_what_goes_on(
+    workspace: Workspace, config: Config, changed: list[str], before: set[int], progress: Progress
+) -> None:
+    """What a changed configuration means for rounds that are under way; ``before`` were set aside already."""
+    aside = workspace.set_aside(config)
+    progress.say(f"The configuration has changed ({', '.join(changed)}); a new round uses it.")
+    for number in sorted(aside - before):
+        stage = workspace.round_state(number).next_stage
+        progress.say(
+            f"Round {number}, begun with the other configuration, is set aside as it is, before its stage {stage}; "
+            "a run with that configuration goes on with it."
+        )
+    for number in sorted(before - aside):
+        progress.say(f"Round {number} was begun with this configuration and goes on.")
 
 
 def run_stage(
@@ -62,9 +90,13 @@ def run_stage(
     try:
         fields = _STAGES[stage](workspace, config, round_number, progress)
     except Exception as error:
-        line = str(error).strip().partition("\n")[0]
+        repair = repairable(error, workspace.uri)
+        line = str(repair or error).strip().partition("\n")[0]
         failed = workspace.round_state(round_number).having(failure=f"{stage}: {line or type(error).__name__}")
-        workspace.write_round_state(failed)
+        with suppress(OSError):  # the disk that stopped the stage may be too full for this as well
+            workspace.write_round_state(failed)
+        if repair:
+            raise repair from error
         raise
     seconds = time.perf_counter() - started
     done = workspace.round_state(round_number).with_stage(stage, seconds=seconds, **fields)
@@ -75,16 +107,22 @@ def run_stage(
 def _begun(workspace: Workspace, config: Config, round_number: int) -> RoundState:
     """The round's state, with what it starts from when it is new."""
     state = workspace.round_state(round_number)
+    aside = workspace.set_aside(config)
+    if round_number in aside:
+        raise UserError(f"round {round_number} was begun with another configuration or an older checkpoint")
     if state.state != "new":
         return state
-    if round_number > 1 and workspace.round_state(round_number - 1).state != "finished":
-        raise ValueError(f"round {round_number} cannot begin before round {round_number - 1} is finished")
+    finished = [number for number in workspace.round_numbers() if workspace.round_state(number).state == "finished"]
+    waiting = sorted({*range(1, round_number)} - {*finished} - aside)
+    if waiting:
+        raise ValueError(f"round {round_number} cannot begin before round {waiting[0]} is finished")
     state = state.having(
         config=config.model_dump(mode="json"),
+        finished_before=len(finished),
         code_version=code_version(),
         counts={
-            "ingest": StageCounts.of(workspace.clips("natural")),
-            "ingest_single_source": StageCounts.of(workspace.clips("single_source")),
+            "ingest": StageCounts.of(workspace.iter_clips("natural")),
+            "ingest_single_source": StageCounts.of(workspace.iter_clips("single_source")),
         },
     )
     workspace.write_round_state(state)
@@ -92,29 +130,12 @@ def _begun(workspace: Workspace, config: Config, round_number: int) -> RoundStat
 
 
 def _tag(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
-    """Labels for every clip. The tagger does not change from round to round, so a clip is heard once."""
-    before = (tag for tag in workspace.tags(round_number - 1) if tag.source == "clap" and tag.outcome != "failed")
-    heard = {tag.clip_id: tag for tag in before}
-    clips = workspace.kept_clips("natural")
-    new = [clip for clip in clips if clip.labels or clip.clip_id not in heard]
-    heard.update({tag.clip_id: tag for tag in _new_tags(workspace, new, config, progress)})
-    tags = [heard[clip.clip_id] for clip in clips]
-    workspace.write_tags(round_number, tags)
-    counts = StageCounts.of(tags)
+    from pipeline.unit_stages import tag_round
+
+    counts = tag_round(workspace, config, round_number, progress)
     if counts.kept == 0:
         progress.say("No clip has two labels or more: nothing to separate, training has single-source clips only.")
     return {"counts": {"tag": counts}}
-
-
-def _new_tags(workspace: Workspace, clips: Sequence[Clip], config: Config, progress: Progress) -> list[TaggedClip]:
-    from models.taggers import Tagger, load_tagger
-    from pipeline.label_queries import round_encoder
-    from pipeline.tag import tag_clips
-
-    def tagger() -> Tagger:
-        return load_tagger(config, round_encoder(workspace, config).vectors)
-
-    return tag_clips(clips, config, tagger, progress)
 
 
 def _calibrate(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
@@ -128,10 +149,8 @@ def _calibrate(workspace: Workspace, config: Config, round_number: int, progress
 
 
 def _separate(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
-    """Work units that are not committed yet go through the workers; counts come from what is committed."""
     from models.checkpoints import checkpoint_hash
-    from pipeline.separate import work_units
-    from pipeline.workers import separate_units
+    from pipeline.unit_stages import separate_round
 
     checkpoint = workspace.current_checkpoint(before_round=round_number)
     state = workspace.round_state(round_number)
@@ -139,52 +158,8 @@ def _separate(workspace: Workspace, config: Config, round_number: int, progress:
     if begun_with not in ("", digest):
         raise UserError(f"{checkpoint} is not the checkpoint any more that round {round_number} began with: restore it")
     workspace.write_round_state(state.having(checkpoint_in=checkpoint, checkpoint_in_hash=digest))
-
-    workspace.sweep_round(round_number)
-    units = work_units(workspace.kept_clips("natural"), workspace.tags(round_number), config.separate.unit_clips)
-    committed = workspace.committed_units(round_number)
-    with progress.task("separate", total=sum(len(unit.clips) for unit in units)) as task:
-        task.advance(sum(len(unit.clips) for unit in units if unit.unit_id in committed))
-        left = [unit for unit in units if unit.unit_id not in committed]
-        for done in separate_units(workspace, config, round_number, left):
-            task.advance(done.clips)
-
-    tally = _tally(workspace, round_number, units)
-    clips: StageCounts = tally["counts"]["separate"]
-    if clips.inputs and clips.failed == clips.inputs:
-        # Most likely the place of the recordings is gone, not every single one: leave nothing that says it is done.
-        for unit in units:
-            workspace.discard_unit(round_number, unit.unit_id)
-        raise UserError(
-            f"none of {clips.inputs} clips could be separated: {next(iter(clips.reasons))}; repair that and run again"
-        )
-    return tally
-
-
-def _tally(workspace: Workspace, round_number: int, units: Sequence["WorkUnit"]) -> StageFields:
-    """Counts of the manifest: clips, tracks, tiers, and seconds kept; one manifest part in memory at a time."""
-    clips, tracks = StageCounts(), StageCounts()
-    tiers = {"sst": 0, "itt": 0, "rejected": 0}
-    kept_s = 0.0
-    for unit in units:
-        rows = workspace.unit_tracks(round_number, unit.unit_id)
-        tracks += StageCounts.of([row for row in rows if row.outcome != "failed"])
-        clips += StageCounts.of(_clip_outcomes(rows))
-        for row in rows:
-            tiers[row.tier] += row.outcome != "failed"
-            kept_s += row.duration_s * (row.outcome == "kept")
-    return {"counts": {"separate": clips, "gate": tracks}, "tiers": tiers, "kept_s": round(kept_s, 3)}
-
-
-def _clip_outcomes(rows: Sequence[Track]) -> list[TaggedClip]:
-    """One outcome per clip: it was separated, or it failed for the reason that all of its rows have."""
-    firsts = {row.clip_id: row for row in reversed(rows)}
-    return [
-        TaggedClip(clip_id=clip_id, outcome="failed", reason=row.reason)
-        if row.outcome == "failed"
-        else TaggedClip(clip_id=clip_id)
-        for clip_id, row in firsts.items()
-    ]
+    tally = separate_round(workspace, config, round_number, progress)
+    return {"counts": {"separate": tally.clips, "gate": tally.tracks}, "tiers": tally.tiers, "kept_s": tally.kept_s}
 
 
 def _train(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:

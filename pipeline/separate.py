@@ -6,12 +6,12 @@ paper), and the encoder runs once per clip; a gate that needs more evidence has 
 
 Example::
 
-    units = work_units(clips, tags, config.separate.unit_clips)
-    result = separate_unit(units[0], config, LabelSeparator.load(config.model))
-    workspace.commit_unit(1, units[0].unit_id, result.tracks, result.shard)
+    result = separate_unit(unit, config, LabelSeparator.load(config.model))
+    workspace.commit_unit(1, unit.unit_id, result.tracks, result.shard)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from data_specs.config import Config
-from data_specs.records import Clip, Record, TaggedClip, Track, content_id
+from data_specs.records import Clip, Track, content_id
 from pipeline.audio import AudioError, decode
 from pipeline.evidence import ClipEvidence, Witness, finite_or_none, first_look, remix_evidence, second_look
 from pipeline.gate import Decision, Gate, PaperGate
 from pipeline.shards import ShardItem, shard_bytes
+from pipeline.units import WorkUnit
 from pipeline.workspace import shard_name
 
 
@@ -37,14 +38,6 @@ class Separator(Protocol):
         """Mixtures (B, T) with Q labels each to B tensors (Q, T)."""
 
 
-class WorkUnit(Record):
-    """A fixed slice of the tagged clips: committed, retried and resumed as one. ``labels[i]`` is for ``clips[i]``."""
-
-    unit_id: str
-    clips: tuple[Clip, ...]
-    labels: tuple[tuple[str, ...], ...]
-
-
 @dataclass(frozen=True)
 class UnitResult:
     """One row per track of every clip of the unit, and the shard's bytes (None when no track was kept)."""
@@ -53,25 +46,15 @@ class UnitResult:
     shard: bytes | None
 
 
-def work_units(clips: Sequence[Clip], tags: Sequence[TaggedClip], unit_clips: int) -> list[WorkUnit]:
-    """Slices of ``unit_clips`` tagged clips, in the order of ``clips``; ids come from position and content."""
-    labels = {tag.clip_id: tag.labels for tag in tags if tag.outcome == "kept"}
-    tagged = [clip for clip in clips if clip.clip_id in labels]
-    units = []
-    for position, start in enumerate(range(0, len(tagged), unit_clips)):
-        chosen = tuple(tagged[start : start + unit_clips])
-        names = tuple(labels[clip.clip_id] for clip in chosen)
-        parts = (part for clip, own in zip(chosen, names, strict=True) for part in (clip.clip_id, *own))
-        units.append(WorkUnit(unit_id=f"{position:06d}-{content_id(*parts, length=12)}", clips=chosen, labels=names))
-    return units
-
-
 def separate_unit(
     unit: WorkUnit,
     config: Config,
     separator: Separator,
     gate: Gate | None = None,
+    *,
     previous: Separator | None = None,
+    given_up: Mapping[str, str] | None = None,
+    turn: AbstractContextManager[object] | None = None,
 ) -> UnitResult:
     """Separate, score and gate every clip of a unit; the gate is the paper's unless another one is given.
 
@@ -79,13 +62,20 @@ def separate_unit(
 
     Args:
         previous: the separator of the round before, if it was another one and the gate looks at more than the remix.
+        given_up: clips that are not to be touched again, with the reason that their failed rows get.
+        turn: held while a network runs, for threads that share one.
     """
+    reasons = given_up or {}
     gate = gate or PaperGate(config.gate)
-    sources = [_load(clip, labels, config) for clip, labels in zip(unit.clips, unit.labels, strict=True)]
+    sources = [
+        _load(clip, labels, config, reasons.get(clip.clip_id, ""))
+        for clip, labels in zip(unit.clips, unit.labels, strict=True)
+    ]
     readable = [source for source in sources if not source.error]
     judged: dict[str, _Judged | str] = {}
-    for batch in _batches(readable, config.separate.batch_clips):
-        results = _separate(batch, separator, gate, previous)
+    for batch in _batches(readable, config):
+        with turn or nullcontext():
+            results = _separate(batch, separator, gate, previous)
         judged.update({source.clip.clip_id: one for source, one in zip(batch, results, strict=True)})
     tracks: list[Track] = []
     items: list[ShardItem] = []
@@ -110,7 +100,9 @@ class _Source(NamedTuple):
     error: str = ""
 
 
-def _load(clip: Clip, labels: tuple[str, ...], config: Config) -> _Source:
+def _load(clip: Clip, labels: tuple[str, ...], config: Config, given_up: str) -> _Source:
+    if given_up:
+        return _Source(clip, labels, np.zeros(0, np.float32), given_up)
     try:
         mixture = decode(
             clip.path,
@@ -123,14 +115,19 @@ def _load(clip: Clip, labels: tuple[str, ...], config: Config) -> _Source:
     return _Source(clip, labels, mixture)
 
 
-def _batches(sources: Sequence[_Source], size: int) -> Iterator[list[_Source]]:
-    """Up to ``size`` neighbours of equal length."""
+def _batches(sources: Sequence[_Source], config: Config) -> Iterator[list[_Source]]:
+    """Neighbours of equal length, as many as ``batch_clips`` and ``batch_track_s`` allow; at least one."""
+    limits = config.separate
     batch: list[_Source] = []
+    tracks_s = 0.0
     for source in sources:
-        if batch and (len(batch) == size or len(batch[0].mixture) != len(source.mixture)):
+        own_s = len(source.labels) * len(source.mixture) / config.audio.sample_rate_hz
+        full = len(batch) == limits.batch_clips or tracks_s + own_s > limits.batch_track_s
+        if batch and (full or len(batch[0].mixture) != len(source.mixture)):
             yield batch
-            batch = []
+            batch, tracks_s = [], 0.0
         batch.append(source)
+        tracks_s += own_s
     if batch:
         yield batch
 

@@ -58,6 +58,14 @@ class ShardSample:
     tracks: Mapping[int, np.ndarray]
 
 
+@dataclass(frozen=True)
+class EncodedSample:
+    """A clip out of a shard with its FLAC members by part: ``mix`` and the indices of tracks."""
+
+    meta: ShardClip
+    audio: Mapping[str, bytes]
+
+
 def shard_bytes(items: Sequence[ShardItem], *, sample_rate_hz: int) -> bytes | None:
     """The tar of a work unit, or None when the gate kept nothing of it.
 
@@ -80,6 +88,12 @@ def iter_shard(file: IO[bytes], *, name: str = "shard") -> Iterator[ShardSample]
     Raises:
         ShardError: no tar, truncated, or content that is not of this format; ``name`` is in the message.
     """
+    for encoded in iter_encoded(file, name=name):
+        yield _sample(encoded, name)
+
+
+def iter_encoded(file: IO[bytes], *, name: str = "shard") -> Iterator[EncodedSample]:
+    """As ``iter_shard``, but audio stays as it is in the shard: FLAC, by the parts of member names."""
     parts: dict[str, bytes] = {}
     current = ""
     for member, data in _members(file, name):
@@ -88,11 +102,11 @@ def iter_shard(file: IO[bytes], *, name: str = "shard") -> Iterator[ShardSample]
         except ValueError as error:
             raise ShardError(f"{name}: {error}") from None
         if parts and clip_id != current:
-            yield _sample(parts, name)
+            yield _encoded(parts, name)
             parts = {}
         current, parts[part] = clip_id, data
     if parts:
-        yield _sample(parts, name)
+        yield _encoded(parts, name)
 
 
 def iter_round(workspace: Workspace, round_number: int, shards: Sequence[str] | None = None) -> Iterator[ShardSample]:
@@ -195,19 +209,26 @@ def _members(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes]]:
 
 def _ends_whole(tar: tarfile.TarFile) -> bool:
     """Whether the reader met the end-of-archive block and not just the end of the file."""
-    return tar.fileobj is not None and tar.offset < tar.fileobj.tell()
+    return tar.fileobj is not None and tar.offset + tarfile.BLOCKSIZE <= tar.fileobj.tell()
 
 
-def _sample(parts: Mapping[str, bytes], name: str) -> ShardSample:
+def _encoded(parts: Mapping[str, bytes], name: str) -> EncodedSample:
     try:
         meta = ShardClip.model_validate_json(parts[META_PART])
-        audio = {part: _waveform(data, meta) for part, data in parts.items() if part != META_PART}
     except KeyError:
         raise ShardError(f"{name}: a clip without JSON") from None
-    except (ValidationError, AudioError) as error:
+    except ValidationError as error:
         raise ShardError(f"{name}: {' '.join(str(error).split())}") from None
+    return EncodedSample(meta, {part: data for part, data in parts.items() if part != META_PART})
+
+
+def _sample(encoded: EncodedSample, name: str) -> ShardSample:
+    try:
+        audio = {part: _waveform(data, encoded.meta) for part, data in encoded.audio.items()}
+    except AudioError as error:
+        raise ShardError(f"{name}: {error}") from None
     mixture = audio.pop(MIXTURE_PART, None)
-    return ShardSample(meta, mixture, {int(index): waveform for index, waveform in audio.items()})
+    return ShardSample(encoded.meta, mixture, {int(index): waveform for index, waveform in audio.items()})
 
 
 def _waveform(data: bytes, meta: ShardClip) -> np.ndarray:

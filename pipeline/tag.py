@@ -1,15 +1,18 @@
 """Tag: clips to their mutually exclusive labels, the ones given by the corpus or else a tagger's.
 
 Second stage of a round, between ingest and separation. Only clips with two labels or more go on: one sound has nothing
-to be separated from.
+to be separated from. Plain functions over the clips of a work unit; ``pipeline.workers`` calls them in parallel.
+
+Shapes: B clips of a batch, T samples, 527 labels of AudioSet.
 
 Example::
 
-    tagged = tag_clips(clips, config, lambda: load_tagger(config))
+    tagged = tag_clips(unit.clips, config, lambda: load_tagger(config))
     StageCounts.of(tagged)         # inputs == kept + dropped + failed
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -19,39 +22,62 @@ from data_specs.labels import label_table
 from data_specs.records import Clip, TaggedClip, TagSource
 from models.taggers import Tagger
 from pipeline.audio import AudioError, decode
-from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.record_files import chunks
 
 
 def tag_clips(
-    clips: Iterable[Clip],
+    clips: Sequence[Clip],
     config: Config,
     tagger_loader: Callable[[], Tagger],
-    progress: Progress = NO_PROGRESS,
+    *,
+    given_up: Mapping[str, str] | None = None,
+    turn: AbstractContextManager[object] | None = None,
 ) -> list[TaggedClip]:
-    """One row per kept clip, in their order; clips that ingest did not keep are no inputs of this stage."""
-    kept = [clip for clip in clips if clip.outcome == "kept"]
-    tagged = []
-    with progress.task("tag", len(kept)) as task:
-        for row in iter_tags(kept, config, tagger_loader):
-            tagged.append(row)
-            task.advance()
-    return tagged
+    """One row per kept clip, in their order; clips that ingest did not keep are no inputs of this stage.
 
+    Labels that the corpus gave win, with score 1. The tagger is loaded when a clip has none. It scores clips of equal
+    length together.
 
-def iter_tags(clips: Iterable[Clip], config: Config, tagger_loader: Callable[[], Tagger]) -> Iterator[TaggedClip]:
-    """The labels of one clip after the other, kept where there are at least two.
+    Args:
+        given_up: clips that are not to be touched again, with the reason that their failed rows get.
+        turn: held while the network runs, for threads that share one.
 
-    Labels that the corpus gave win, with score 1. The tagger is loaded at the first clip without any and scores one
-    clip at a time, so that a clip's labels do not depend on its neighbours.
+    Raises:
+        ValueError: a tagger that does not give one score per label.
     """
-    tagger: Tagger | None = None
+    kept = [clip for clip in clips if clip.outcome == "kept"]
+    rows = {clip.clip_id: tags_of_corpus(clip) for clip in kept if clip.labels}
+    unknown = [clip for clip in kept if not clip.labels]
+    if unknown:
+        rows |= _heard(unknown, config, tagger_loader(), given_up or {}, turn or nullcontext())
+    return [rows[clip.clip_id] for clip in kept]
+
+
+def _heard(
+    clips: Sequence[Clip],
+    config: Config,
+    tagger: Tagger,
+    given_up: Mapping[str, str],
+    turn: AbstractContextManager[object],
+) -> dict[str, TaggedClip]:
+    """What a tagger hears in the clips, by their ids; one that cannot be decoded or scored gives a failed row."""
+    rows: dict[str, TaggedClip] = {}
+    by_length: dict[int, list[tuple[Clip, np.ndarray]]] = {}
     for clip in clips:
-        if clip.labels:
-            yield tags_of_corpus(clip)
-            continue
-        if tagger is None:
-            tagger = tagger_loader()
-        yield tags_of_tagger(clip, config, tagger)
+        try:
+            if clip.clip_id in given_up:
+                raise AudioError(given_up[clip.clip_id])
+            waveform = _decode(clip, config)
+        except AudioError as error:
+            rows[clip.clip_id] = _failed(clip, str(error), tagger.source)
+        else:
+            by_length.setdefault(len(waveform), []).append((clip, waveform))
+    for batch in (batch for same in by_length.values() for batch in chunks(same, config.tag.batch_clips)):
+        with turn:
+            scores = _scores(tagger, [waveform for _, waveform in batch])
+        for (clip, _), own in zip(batch, scores, strict=True):
+            rows[clip.clip_id] = tags_of_scores(clip, own, config.tag, tagger.source)
+    return rows
 
 
 def tags_of_corpus(clip: Clip) -> TaggedClip:
@@ -60,25 +86,17 @@ def tags_of_corpus(clip: Clip) -> TaggedClip:
     return _row(clip, labels, (1.0,) * len(labels), "corpus")
 
 
-def tags_of_tagger(clip: Clip, config: Config, tagger: Tagger) -> TaggedClip:
-    """The labels that a tagger hears in a clip; a clip that cannot be decoded or scored gives a failed row.
+def tags_of_scores(clip: Clip, scores: np.ndarray, config: TagConfig, source: TagSource) -> TaggedClip:
+    """The labels that a tagger hears in a clip, from its scores (527,); a failed row when they are not finite.
 
     Raises:
-        ValueError: a tagger that does not give one score per label.
+        ValueError: not one score per label.
     """
-    rate = config.audio.sample_rate_hz
-    try:
-        waveform = decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=rate)
-    except AudioError as error:
-        return TaggedClip(clip_id=clip.clip_id, source=tagger.source, outcome="failed", reason=str(error))
-    with torch.inference_mode():
-        scores = tagger.scores(torch.from_numpy(waveform).unsqueeze(0))[0].float().cpu().numpy()  # (1, T) -> (527,)
     if not np.isfinite(scores).all():
-        reason = "tagger gave no finite scores"
-        return TaggedClip(clip_id=clip.clip_id, source=tagger.source, outcome="failed", reason=reason)
+        return _failed(clip, "tagger gave no finite scores", source)
     table = label_table()
-    labels = labels_above(scores, config.tag)
-    return _row(clip, labels, tuple(float(scores[table.index(label)]) for label in labels), tagger.source)
+    labels = labels_above(scores, config)
+    return _row(clip, labels, tuple(float(scores[table.index(label)]) for label in labels), source)
 
 
 def labels_above(scores: np.ndarray, config: TagConfig) -> tuple[str, ...]:
@@ -93,6 +111,22 @@ def labels_above(scores: np.ndarray, config: TagConfig) -> tuple[str, ...]:
     best_first = np.argsort(-scores, kind="stable")
     heard = [names[index] for index in best_first if scores[index] >= config.threshold]
     return label_table().exclusive(heard)[: config.labels_max]
+
+
+def _decode(clip: Clip, config: Config) -> np.ndarray:
+    rate = config.audio.sample_rate_hz
+    return decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=rate)
+
+
+@torch.inference_mode()
+def _scores(tagger: Tagger, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+    """Scores (B, 527) of waveforms (T,) of equal length, on torch's default device."""
+    batch = torch.from_numpy(np.stack(waveforms)).to(torch.get_default_device())  # (B, T)
+    return tagger.scores(batch).float().cpu().numpy()
+
+
+def _failed(clip: Clip, reason: str, source: TagSource) -> TaggedClip:
+    return TaggedClip(clip_id=clip.clip_id, source=source, outcome="failed", reason=reason)
 
 
 def _row(clip: Clip, labels: tuple[str, ...], scores: tuple[float, ...], source: TagSource) -> TaggedClip:

@@ -1,35 +1,32 @@
-"""Separation in parallel: Ray Data streams work units through a pool of workers that each hold one separator.
+"""Work units in parallel: Ray Data streams them through a pool of workers that each hold one model.
 
-The only module besides ``pipeline.train_workers`` that knows Ray. ``start_ray`` joins the cluster of ``RAY_ADDRESS``,
-or starts Ray in this process. A worker commits its units to the workspace by itself and returns only counts, so no
-audio goes through Ray's object store, and a lost worker costs no more than the unit in its hands.
+``start_ray`` joins the cluster of ``RAY_ADDRESS``, or starts Ray in this process. A worker
+(``pipeline.unit_workers``) is given a part of the plan at a time, reads its units from the workspace and commits them
+there by itself, so no audio goes through Ray's object store, and a lost worker costs no more than the units in its
+hands. While one of a worker's threads has the model, others decode the next clips and write the last ones.
+
+A part that keeps killing its workers is put aside after ``workers.retries`` more attempts. In the end its clips are
+tried one by one in a worker of their own; those that cannot be done get an outcome with the reason, and the rest of
+their unit is done without them.
 
 Example::
 
-    for done in separate_units(workspace, config, 1, units):
+    for done in run_units(SeparateJob(workspace, config, 1), plan):
         print(done.unit_id, done.clips)
 """
 
 import logging
 import math
 import os
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple, cast
 
-import torch
-
 from data_specs.config import Config
-from data_specs.errors import UserError
-from models.label_separator import LabelSeparator
-from models.query_encoders import QueryEncoder
-from pipeline.calibrate import load_gate
-from pipeline.gate import Gate
-from pipeline.label_queries import round_encoder
-from pipeline.separate import Separator, WorkUnit, separate_unit
-from pipeline.workspace import Workspace
+from pipeline.attempts import Attempts
+from pipeline.unit_jobs import Resources, UnitJob
+from pipeline.unit_workers import Alone, Done, PartWorker
+from pipeline.units import Plan
 
 # Read by Ray at its import and start: no usage reports; workers are this environment's Python, also under ``uv run``;
 # its C++ parts do not write to the terminal (Ray Data makes them warn of every pool).
@@ -37,7 +34,14 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
-MAX_BLOCKS = 10_000
+# How long Ray waits for a worker that does not answer before it asks whether it is dead; its default is a minute.
+_SYSTEM = {
+    "core_worker_rpc_server_reconnect_timeout_base_s": 1,
+    "core_worker_rpc_server_reconnect_timeout_max_s": 5,
+}
+
+HOPELESS_UNITS = 3
+"""So many units in a row without a clip that can be done are no accident any more."""
 
 
 class DoneUnit(NamedTuple):
@@ -60,11 +64,13 @@ def start_ray(config: Config) -> None:
             "address": "local",
             "num_cpus": max(
                 _own_cpus(),
+                math.ceil(workers.tag_workers * workers.tag_cpus),
                 math.ceil(workers.separate_workers * workers.separate_cpus),
                 math.ceil(workers.train_workers * workers.train_cpus) + 1,  # Ray Train's controller takes one
             ),
             "object_store_memory": workers.object_store_mb * 2**20,
             "include_dashboard": False,
+            "_system_config": _SYSTEM,
         }
     with _muted_stderr():
         ray.init(**options)
@@ -91,99 +97,97 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
-def separate_units(
-    workspace: Workspace,
-    config: Config,
-    round_number: int,
-    units: Sequence[WorkUnit],
-    *,
-    load: Callable[[Config, str], Separator] | None = None,
-) -> Iterator[DoneUnit]:
-    """Separate and commit ``units`` with the round's starting checkpoint, yielding each when it is committed.
-
-    Args:
-        load: makes a worker's separator from the configuration and the checkpoint; by default ``load_separator`` with
-            the vectors of the labels, so that workers hold no text encoder.
+def run_units(job: UnitJob, plan: Plan) -> Iterator[DoneUnit]:
+    """Do and commit the units of ``plan`` that are not committed yet, yielding each when it is.
 
     Raises:
-        UserError: the checkpoint cannot be used.
+        UserError: the model cannot be used, or the workspace cannot be written.
         RuntimeError: a worker failed; units that were committed stay so.
     """
-    if not units:
+    before = job.committed()
+    parts = [name for name, units in plan.parts.items() if not units.keys() <= before]
+    if not parts:
         return
-    load = load or partial(load_separator, encoder=round_encoder(workspace, config))
-    start_ray(config)
+    start_ray(job.config)
+    put_aside = []
+    for done in _stream(job, plan, parts):
+        done.raise_error()
+        if done.put_aside:
+            put_aside.append(done.put_aside)
+        elif done.unit_id not in before:
+            yield DoneUnit(done.unit_id, done.clips)
+    yield from _one_by_one(job, plan, put_aside)
+    missing = set(plan.unit_ids) - job.committed()
+    if missing:
+        raise RuntimeError(f"{len(missing)} work units were lost, the first one {min(missing)}: run again")
+
+
+def _stream(job: UnitJob, plan: Plan, parts: list[str]) -> Iterator[Done]:
+    """What came of every unit, or of a part that was put aside, in the order in which they get done."""
     import ray.data
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it would log as an error is raised as well
-    rows = [{"unit": unit.model_dump_json()} for unit in units]
-    workers = config.workers
-    dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
-        cast(Any, _UnitWorker),
-        fn_constructor_args=(workspace, config, round_number, load),
-        compute=ray.data.ActorPoolStrategy(size=min(workers.separate_workers, len(units))),
-        num_cpus=workers.separate_cpus,
-        num_gpus=workers.separate_gpus,
+    resources = job.resources
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    lasting: dict[str, Any] = {"max_restarts": -1, "max_task_retries": -1}
+    attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here, **lasting).remote()
+    dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts)).flat_map(
+        cast(Any, PartWorker),
+        fn_constructor_args=(job, plan.storage, attempts),
+        compute=ray.data.ActorPoolStrategy(
+            size=min(_pool_size(resources), len(parts)),
+            max_concurrent_calls_per_actor=job.config.workers.ahead,
+            max_tasks_in_flight_per_actor=job.config.workers.ahead + 1,
+            enable_true_multi_threading=True,
+        ),
+        num_cpus=resources.cpus,
+        num_gpus=resources.gpus,
     )
     for row in dataset.iter_rows():
-        if row["user_error"]:
-            raise UserError(row["user_error"])
-        if row["fault"]:
-            fault = RuntimeError(f"work unit {row['unit_id']} failed: {row['fault'].splitlines()[-1]}")
-            fault.add_note(row["fault"])
-            raise fault
-        yield DoneUnit(row["unit_id"], row["clips"])
+        yield Done(**row)
 
 
-def load_separator(config: Config, checkpoint: str, encoder: QueryEncoder | None = None) -> Separator:
-    """The separator of a worker, on torch's default device."""
-    model = config.model.model_copy(update={"checkpoint": checkpoint})
-    return LabelSeparator.load(model, encoder, bf16=config.separate.bf16)
+def _pool_size(resources: Resources) -> int:
+    """Configured workers, or as many as the cluster has CPUs and GPUs for."""
+    import ray
+
+    if resources.workers:
+        return resources.workers
+    room = ray.cluster_resources()
+    fitting = [room.get("CPU", 0.0) / resources.cpus]
+    if resources.gpus:
+        fitting.append(room.get("GPU", 0.0) / resources.gpus)
+    return max(1, math.floor(min(fitting)))
 
 
-class _UnitWorker:
-    """One process of the pool."""
+def _one_by_one(job: UnitJob, plan: Plan, parts: list[str]) -> Iterator[DoneUnit]:
+    """Do the units of parts that were put aside, without the clips that cannot be done.
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        config: Config,
-        round_number: int,
-        load: Callable[[Config, str], Separator],
-    ) -> None:
-        self._workspace, self._config, self._round_number = workspace, config, round_number
-        self._load = load
-        self._separator: Separator | None = None
-        self._previous: Separator | None = None
-        self._gate: Gate | None = None
-        self._device = torch.device("cuda" if config.workers.separate_gpus > 0 else "cpu")
-        # Results depend on the number of threads in the last bits, so it comes from the configuration.
-        torch.set_num_threads(max(1, math.floor(config.workers.separate_cpus)))
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        unit = WorkUnit.model_validate_json(row["unit"])
-        done = {"unit_id": unit.unit_id, "clips": len(unit.clips), "user_error": "", "fault": ""}
-        try:
-            with self._device:  # the separator, its queries and the mixtures are all made there
-                self._work(unit)
-        except UserError as error:
-            done["user_error"] = str(error)
-        except Exception:  # raised again by the driver; Ray would bury it in exceptions of its own
-            done["fault"] = traceback.format_exc().strip()
-        return done
-
-    def _work(self, unit: WorkUnit) -> None:
-        if self._separator is None:
-            checkpoint = self._workspace.current_checkpoint(before_round=self._round_number)
-            self._separator = self._load(self._config, checkpoint)
-            self._gate = load_gate(self._workspace, self._config, self._round_number)
-            before = self._workspace.previous_checkpoint(before_round=self._round_number)
-            if before is not None and self._gate.needs_evidence:
-                self._previous = self._load(self._config, before)
-        result = separate_unit(unit, self._config, self._separator, self._gate, self._previous)
-        self._workspace.commit_unit(self._round_number, unit.unit_id, result.tracks, result.shard)
+    Raises:
+        RuntimeError: not a single clip can be done, so that it is hardly the clips' fault.
+    """
+    alone = Alone(job)
+    hopeless = 0
+    try:
+        for unit in (unit for part in parts for unit in plan.units(part)):
+            if job.is_committed(unit.unit_id):
+                continue
+            given_up = {}
+            for clip, labels in zip(unit.clips, unit.labels, strict=True):
+                just_this = unit.model_copy(update={"clips": (clip,), "labels": (labels,)})
+                if trouble := alone.trouble(just_this, {}, commit=False):
+                    given_up[clip.clip_id] = trouble
+            trouble = alone.trouble(unit, given_up, commit=True)
+            hopeless = hopeless + 1 if len(given_up) == len(unit.clips) else 0
+            if trouble or hopeless == HOPELESS_UNITS:
+                reason = trouble or next(iter(given_up.values()))
+                raise RuntimeError(f"work unit {unit.unit_id} and its clips cannot be done: {reason}")
+            yield DoneUnit(unit.unit_id, len(unit.clips))
+    finally:
+        alone.close()
 
 
 def _own_cpus() -> int:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("data_specs", "models", "pipeline", "flows")
-RAY_MODULES = {"pipeline/workers.py", "pipeline/train_workers.py"}
+RAY_MODULES = {"pipeline/workers.py", "pipeline/unit_workers.py", "pipeline/train_workers.py"}
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 

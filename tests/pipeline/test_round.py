@@ -143,7 +143,39 @@ def test_an_error_is_in_the_round_and_gone_after_a_success(config, tmp_path):
     assert workspace.round_state(1).next_stage == "separate"
 
 
-def test_another_configuration_is_refused(finished, config):
+class Told:
+    """Collects what a progress is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def test_the_clips_of_another_configuration_are_refused(finished, config):
     other = config.model_copy(update={"seed": 5})
     with pytest.raises(UserError, match=r"another configuration \(seed differs\)"):
         open_workspace(other, finished.uri)
+
+
+def test_a_changed_configuration_starts_a_new_round_and_loses_nothing_of_the_old_one(finished, config, tmp_path):
+    shutil.copytree(finished.uri, tmp_path / "changed")
+    uri = str(tmp_path / "changed")
+    workspace = open_workspace(config, uri)
+    begun = run_stage("tag", workspace, config, 2)
+    other = config.model_copy(update={"gate": config.gate.model_copy(update={"itt_db": -60.0})})
+    told = Told()
+    open_workspace(other, uri, told)
+    assert told.lines[0] == "The configuration has changed (gate.itt_db); a new round uses it."
+    assert told.lines[1].startswith("Round 2, begun with the other configuration, is set aside as it is, before its")
+    with pytest.raises(UserError, match="round 2 was begun with another configuration"):
+        run_stage(begun.next_stage, workspace, other, 2)
+    assert run_stage("tag", workspace, other, 3).config["gate"]["itt_db"] == -60.0
+
+    back = Told()
+    open_workspace(config, uri, back)
+    assert back.lines[-1] == "Round 2 was begun with this configuration and goes on."
+    assert workspace.round_state(2) == begun
+    assert run_stage(begun.next_stage, workspace, config, 2).state == "started"
+    assert workspace.set_aside(config) == {3}

@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from data_specs.config import Config
-from data_specs.records import Clip, StageCounts, TaggedClip, content_id
-from pipeline.separate import separate_unit, work_units
+from data_specs.records import Clip, StageCounts, content_id
+from pipeline.separate import separate_unit
 from pipeline.shards import iter_shard, verify_shard
+from pipeline.units import WorkUnit
 from tests.pipeline.band_separator import BandSeparator
 
 CONFIG = Config.model_validate({"audio": {"sample_rate_hz": 8000}})
@@ -28,32 +29,12 @@ def clips(tmp_path) -> list[Clip]:
     return made
 
 
-def tagged(clips, labels=("Rain", "Bark", "Speech")) -> list[TaggedClip]:
-    return [TaggedClip(clip_id=clip.clip_id, labels=labels, scores=(1.0,) * len(labels)) for clip in clips]
-
-
-def test_units_are_slices_of_the_tagged_clips_in_order(clips):
-    tags = [*tagged(clips[:4]), TaggedClip(clip_id=clips[4].clip_id, outcome="dropped", reason="one label")]
-    units = work_units(clips, tags, 3)
-    assert [[clip.clip_id for clip in unit.clips] for unit in units] == [
-        [clip.clip_id for clip in clips[:3]],
-        [clips[3].clip_id],
-    ]
-    assert units == work_units(clips, tags, 3)
-    assert len({unit.unit_id for unit in units}) == 2
-
-
-def test_other_labels_or_clips_give_another_id(clips):
-    ids = {
-        work_units(clips[:2], tagged(clips), 2)[0].unit_id,
-        work_units(clips[1:3], tagged(clips), 2)[0].unit_id,
-        work_units(clips[:2], tagged(clips, ("Rain", "Bark")), 2)[0].unit_id,
-    }
-    assert len(ids) == 3
+def unit_of(clips, labels=("Rain", "Bark", "Speech")) -> WorkUnit:
+    return WorkUnit(unit_id="000000-ab", clips=tuple(clips), labels=(labels,) * len(clips))
 
 
 def test_every_label_gives_a_row_with_scores_and_lineage(clips):
-    (unit,) = work_units(clips, tagged(clips), 16)
+    unit = unit_of(clips)
     result = separate_unit(unit, CONFIG, BandSeparator("weights"))
     assert [(track.clip_id, track.index) for track in result.tracks] == [
         (clip.clip_id, index) for clip in clips for index in range(3)
@@ -72,7 +53,7 @@ def test_every_label_gives_a_row_with_scores_and_lineage(clips):
 
 
 def test_tracks_keep_the_length_of_their_clip_and_sum_to_it(clips):
-    (unit,) = work_units(clips, tagged(clips), 16)
+    unit = unit_of(clips)
     shard = separate_unit(unit, CONFIG, BandSeparator()).shard
     assert verify_shard(io.BytesIO(shard)) == []
     for sample, clip in zip(iter_shard(io.BytesIO(shard)), clips, strict=True):
@@ -82,20 +63,18 @@ def test_tracks_keep_the_length_of_their_clip_and_sum_to_it(clips):
 
 def test_clips_of_equal_length_share_a_batch(clips):
     separator = BandSeparator()
-    separate_unit(
-        work_units(clips, tagged(clips), 16)[0], CONFIG.model_copy(update={"separate": CONFIG.separate}), separator
-    )
+    separate_unit(unit_of(clips), CONFIG.model_copy(update={"separate": CONFIG.separate}), separator)
     assert separator.batch_sizes == [4, 1]
 
 
 def test_a_redo_gives_the_same_rows_and_bytes(clips):
-    (unit,) = work_units(clips, tagged(clips), 16)
+    unit = unit_of(clips)
     first, second = (separate_unit(unit, CONFIG, BandSeparator()) for _ in range(2))
     assert first == second
 
 
 def test_what_the_gate_rejects_is_a_row_with_its_reason_and_in_no_shard(clips):
-    (unit,) = work_units(clips, tagged(clips), 16)
+    unit = unit_of(clips)
     result = separate_unit(unit, CONFIG, BandSeparator(share=0.5))  # half of every track is 6 dB away
     assert result.shard is None
     assert {(track.tier, track.outcome, track.shard) for track in result.tracks} == {("rejected", "dropped", "")}
@@ -104,8 +83,8 @@ def test_what_the_gate_rejects_is_a_row_with_its_reason_and_in_no_shard(clips):
 
 def test_a_clip_that_fails_costs_only_its_own_rows(clips, tmp_path):
     (tmp_path / "1.wav").unlink()
-    tags = [*tagged(clips[:2]), *tagged(clips[2:3], ("Bad label", "Rain")), *tagged(clips[3:])]
-    (unit,) = work_units(clips, tags, 16)
+    unit = unit_of(clips)
+    unit = unit.model_copy(update={"labels": (*unit.labels[:2], ("Bad label", "Rain"), *unit.labels[3:])})
     result = separate_unit(unit, CONFIG, BandSeparator())
     failed = {(track.clip_id, track.reason) for track in result.tracks if track.outcome == "failed"}
     assert failed == {
@@ -117,14 +96,32 @@ def test_a_clip_that_fails_costs_only_its_own_rows(clips, tmp_path):
     assert len(list(iter_shard(io.BytesIO(result.shard)))) == 3
 
 
+def test_a_clip_that_was_given_up_is_not_touched_and_fails_with_the_reason(clips):
+    unit = unit_of(clips[:2])
+    separator = BandSeparator()
+    result = separate_unit(unit, CONFIG, separator, given_up={clips[0].clip_id: "out of memory, 3 times"})
+    assert {(track.clip_id, track.reason) for track in result.tracks if track.outcome == "failed"} == {
+        (clips[0].clip_id, "out of memory, 3 times")
+    }
+    assert separator.batch_sizes == [1]
+    assert result.tracks[3:] == separate_unit(unit, CONFIG, BandSeparator()).tracks[3:]
+
+
+def test_batches_hold_as_many_seconds_of_tracks_as_memory_allows(clips):
+    config = CONFIG.model_copy(update={"separate": CONFIG.separate.model_copy(update={"batch_track_s": 3.0})})
+    separator = BandSeparator()
+    separate_unit(unit_of(clips), config, separator)  # 1.5 s of tracks per clip, less for the last one
+    assert separator.batch_sizes == [2, 2, 1]
+
+
 def test_tracks_that_are_not_finite_are_failures(clips):
-    (unit,) = work_units(clips[:1], tagged(clips), 16)
+    unit = unit_of(clips[:1])
     (reason,) = {track.reason for track in separate_unit(unit, CONFIG, BandSeparator(share=float("nan"))).tracks}
     assert reason == "separation failed: the separated tracks are not finite"
 
 
 def test_units_and_results_can_be_sent_between_processes(clips):
-    (unit,) = work_units(clips, tagged(clips), 16)
+    unit = unit_of(clips)
     result = separate_unit(unit, CONFIG, BandSeparator())
     assert pickle.loads(pickle.dumps(unit)) == unit
     assert pickle.loads(pickle.dumps(result)) == result

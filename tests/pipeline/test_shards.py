@@ -114,12 +114,13 @@ def test_a_shard_that_was_cut_off_is_found(keep):
     assert problem.startswith("u1.tar: ")
 
 
-def test_a_shard_without_its_end_mark_is_found():
+@pytest.mark.parametrize("half_a_header", [0, 48])
+def test_a_shard_without_its_end_mark_is_found(half_a_header):
     data = a_shard()
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         last = tar.getmembers()[-1]
     end = last.offset_data + -(-last.size // 512) * 512
-    assert verify_shard(io.BytesIO(data[:end]), name="u1.tar") == ["u1.tar: truncated"]
+    assert verify_shard(io.BytesIO(data[: end + half_a_header]), name="u1.tar") == ["u1.tar: truncated"]
 
 
 def test_something_else_is_no_shard():

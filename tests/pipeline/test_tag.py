@@ -127,6 +127,33 @@ def test_clips_that_ingest_did_not_keep_are_no_inputs(tmp_path):
     assert len(tag_clips(clips, CONFIG, never)) == 1
 
 
+def test_clips_of_equal_length_are_scored_together(tmp_path):
+    clips = clips_of(tmp_path, *[([(500, 0.3)], ()) for _ in range(3)])
+    same = [clip.model_copy(update={"path": clips[0].path, "clip_id": str(n)}) for n, clip in enumerate(clips * 2)]
+    sizes = []
+
+    class Counting(ToneTagger):
+        def scores(self, waveforms: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(waveforms))
+            return super().scores(waveforms)
+
+    config = CONFIG.model_copy(update={"tag": CONFIG.tag.model_copy(update={"batch_clips": 4})})
+    assert len(tag_clips([*same, clips[1]], config, Counting)) == 7
+    assert sorted(sizes) == [1, 2, 4]
+
+
+def test_a_clip_that_was_given_up_is_not_heard(tmp_path):
+    clips = clips_of(tmp_path, ([(500, 0.3)], ()), ([(700, 0.3)], ("Rain", "Bark")))
+
+    class Untouched(ToneTagger):
+        def scores(self, waveforms: torch.Tensor) -> torch.Tensor:
+            raise AssertionError("the clip must not be heard")
+
+    given_up = {clips[0].clip_id: "the worker process died of it, 3 times"}
+    rows = tag_clips(clips, CONFIG, Untouched, given_up=given_up)
+    assert [row.reason for row in rows] == ["the worker process died of it, 3 times", ""]
+
+
 def test_the_best_labels_come_first_and_only_so_many():
     scores = np.zeros(len(TABLE), np.float32)
     for label, score in {"Rain": 0.6, "Animal": 0.99, "Bark": 0.7, "Siren": 0.9, "Engine": 0.8}.items():

@@ -1,4 +1,4 @@
-"""Separation on a real Ray: units are committed by the workers, and a lost worker costs nothing but time."""
+"""Work units on a real Ray: committed by the workers; a lost worker costs time, a clip that kills workers itself."""
 
 import os
 import signal
@@ -8,18 +8,24 @@ import numpy as np
 import pytest
 import ray
 import soundfile
+import torch
 
 from data_specs.config import Config
 from data_specs.errors import UserError
-from data_specs.records import Clip, TaggedClip, content_id
-from pipeline.separate import WorkUnit, separate_unit, work_units
+from data_specs.labels import label_table
+from data_specs.records import Clip, content_id
+from pipeline.separate import separate_unit
 from pipeline.shards import verify_round
-from pipeline.workers import separate_units, stop_ray
+from pipeline.unit_jobs import SeparateJob, TagJob
+from pipeline.units import Plan, WorkUnit, tag_units, write_plan
+from pipeline.workers import run_units, stop_ray
 from pipeline.workspace import Workspace
 from tests.pipeline import band_separator
 from tests.pipeline.band_separator import BandSeparator, load_bands
 
-CONFIG = Config.model_validate({"audio": {"sample_rate_hz": 8000}})
+CONFIG = Config.model_validate({"audio": {"sample_rate_hz": 8000}, "workers": {"retry_delay_s": 0.0}})
+LABELS = ("Rain", "Bark")
+DEADLY = 4321  # samples; no other clip has this length
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,18 +40,56 @@ def workspace(tmp_path) -> Workspace:
     return Workspace.open(tmp_path / "workspace", CONFIG)
 
 
-@pytest.fixture
-def units(tmp_path) -> list[WorkUnit]:
+def clips_of(folder: Path, labels: tuple[str, ...], *, deadly: int | None = None) -> list[Clip]:
+    """Six clips of noise; number ``deadly`` is a little longer than the others."""
     clips = []
     for number in range(6):
-        path = tmp_path / f"{number}.wav"
-        soundfile.write(path, 0.1 * np.random.default_rng(number).normal(size=4000), 8000)
-        clips.append(Clip(clip_id=content_id(number), path=str(path), duration_s=0.5))
-    tags = [TaggedClip(clip_id=clip.clip_id, labels=("Rain", "Bark"), scores=(1.0, 1.0)) for clip in clips]
-    return work_units(clips, tags, 2)
+        path = folder / f"{number}.wav"
+        samples = DEADLY if number == deadly else 4000
+        soundfile.write(path, 0.1 * np.random.default_rng(number).normal(size=samples), 8000)
+        clips.append(Clip(clip_id=content_id(number), path=str(path), labels=labels, duration_s=samples / 8000))
+    return clips
 
 
-def test_every_unit_is_done_although_a_worker_is_killed(workspace, units, tmp_path):
+def plan_of(workspace: Workspace, clips: list[Clip], stage: str = "separate") -> Plan:
+    """Three units of two clips, with the labels that the clips have."""
+    return write_plan(workspace, 1, stage, tag_units(clips, 2), count=3)
+
+
+def units_of(plan: Plan) -> list[WorkUnit]:
+    return [unit for part in plan.parts for unit in plan.units(part)]
+
+
+class DeadlySeparator(BandSeparator):
+    """Its process aborts, as C code does that meets bad data, when it is given the deadly clip."""
+
+    def separate_batch(self, mixtures, labels):
+        if mixtures.shape[1] == DEADLY:
+            os.abort()
+        return super().separate_batch(mixtures, labels)
+
+
+class GreedySeparator(BandSeparator):
+    """Runs out of memory on the deadly clip."""
+
+    def separate_batch(self, mixtures, labels):
+        if mixtures.shape[1] == DEADLY:
+            raise torch.OutOfMemoryError("by design")
+        return super().separate_batch(mixtures, labels)
+
+
+class RainAndBark:
+    """A tagger that always hears the same two labels."""
+
+    source = "clap"
+
+    def scores(self, waveforms: torch.Tensor) -> torch.Tensor:
+        scores = torch.zeros(len(waveforms), len(label_table()))
+        scores[:, [label_table().index(label) for label in LABELS]] = 0.9
+        return scores
+
+
+def test_every_unit_is_done_although_a_worker_is_killed(workspace, tmp_path):
     marker = str(tmp_path / "was killed")
 
     def load_and_die_once(config: Config, checkpoint: str) -> BandSeparator:
@@ -54,33 +98,64 @@ def test_every_unit_is_done_although_a_worker_is_killed(workspace, units, tmp_pa
             os.kill(os.getpid(), signal.SIGKILL)
         return load_bands(config, checkpoint)
 
-    done = list(separate_units(workspace, CONFIG, 1, units, load=load_and_die_once))
+    plan = plan_of(workspace, clips_of(tmp_path, LABELS))
+    job = SeparateJob(workspace, CONFIG, 1, load_and_die_once)
+    done = list(run_units(job, plan))
     assert os.path.exists(marker)
-    assert sorted(one.unit_id for one in done) == [unit.unit_id for unit in units]
+    assert sorted(one.unit_id for one in done) == plan.unit_ids
     assert sum(one.clips for one in done) == 6
     assert verify_round(workspace, 1) == []
-    for unit in units:
+    for unit in units_of(plan):
         here = separate_unit(unit, CONFIG, BandSeparator("embedded"))
         assert workspace.unit_tracks(1, unit.unit_id) == list(here.tracks)
         assert workspace.storage.read_bytes(f"rounds/001/shards/{unit.unit_id}.tar") == here.shard
+    assert list(run_units(job, plan)) == []
 
 
-def test_what_the_user_can_fix_comes_out_as_such(workspace, units):
+@pytest.mark.parametrize(
+    ("separator", "reason"),
+    [(DeadlySeparator, "the worker process died of it, 2 times"), (GreedySeparator, "out of memory, 2 times")],
+)
+def test_a_clip_that_no_worker_survives_gets_an_outcome_and_the_others_go_on(workspace, tmp_path, separator, reason):
+    config = CONFIG.model_copy(update={"workers": CONFIG.workers.model_copy(update={"retries": 1})})
+    clips = clips_of(tmp_path, LABELS, deadly=3)
+    plan = plan_of(workspace, clips)
+    done = list(run_units(SeparateJob(workspace, config, 1, lambda config, checkpoint: separator(checkpoint)), plan))
+    assert sorted(one.unit_id for one in done) == plan.unit_ids
+    tracks = workspace.tracks(1)
+    assert len(tracks) == 12
+    assert {(track.clip_id, track.reason) for track in tracks if track.outcome == "failed"} == {
+        (clips[3].clip_id, reason)
+    }
+    assert verify_round(workspace, 1) == []
+
+
+def test_tags_are_heard_by_the_workers(workspace, tmp_path):
+    plan = plan_of(workspace, clips_of(tmp_path, ()), "tag")
+    done = list(run_units(TagJob(workspace, CONFIG, 1, lambda config: RainAndBark()), plan))
+    assert sorted(one.unit_id for one in done) == plan.unit_ids
+    assert [tag.clip_id for tag in workspace.tags(1)] == [content_id(number) for number in range(6)]
+    assert {frozenset(tag.labels) for tag in workspace.tags(1)} == {frozenset(LABELS)}
+
+
+def test_what_the_user_can_fix_comes_out_as_such(workspace, tmp_path):
     def load(config: Config, checkpoint: str) -> BandSeparator:
         raise UserError("no checkpoint there")
 
+    plan = plan_of(workspace, clips_of(tmp_path, LABELS))
     with pytest.raises(UserError, match=r"^no checkpoint there$"):
-        list(separate_units(workspace, CONFIG, 1, units, load=load))
+        list(run_units(SeparateJob(workspace, CONFIG, 1, load), plan))
     assert workspace.committed_units(1) == set()
 
 
-def test_a_fault_of_a_worker_says_what_happened(workspace, units):
+def test_a_fault_of_a_worker_says_what_happened(workspace, tmp_path):
     def load(config: Config, checkpoint: str) -> BandSeparator:
         raise ZeroDivisionError("by design")
 
+    plan = plan_of(workspace, clips_of(tmp_path, LABELS))
     with pytest.raises(RuntimeError, match=r"work unit 00000\d-\w+ failed: ZeroDivisionError: by design"):
-        list(separate_units(workspace, CONFIG, 1, units, load=load))
+        list(run_units(SeparateJob(workspace, CONFIG, 1, load), plan))
 
 
 def test_without_units_nothing_is_started(workspace):
-    assert list(separate_units(workspace, CONFIG, 1, [])) == []
+    assert list(run_units(SeparateJob(workspace, CONFIG, 1), plan_of(workspace, []))) == []

@@ -1,0 +1,140 @@
+"""The stages of a round that go unit by unit: tag and separate. Plan the units, have them done, count the outcomes.
+
+Only what has to be heard goes to the workers: tags that the corpus or an earlier round gave are committed while the
+plan is written. Memory does not grow with the corpus but for the ids of its units.
+
+Example::
+
+    counts = tag_round(workspace, config, 1, progress)
+    tally = separate_round(workspace, config, 1, progress)
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from data_specs.config import Config
+from data_specs.errors import UserError
+from data_specs.records import Record, StageCounts, TaggedClip, Track
+from pipeline.progress import Progress
+from pipeline.tag import tags_of_corpus
+from pipeline.unit_jobs import SeparateJob, TagJob, UnitJob
+from pipeline.units import Plan, WorkUnit, clips_with_tags, open_plan, separate_units, tag_units, write_plan
+from pipeline.workers import run_units
+from pipeline.workspace import Workspace
+
+
+class SeparateTally(Record):
+    """Outcomes of a separate stage: of clips, of tracks by the gate, tracks per tier, and seconds of audio kept."""
+
+    clips: StageCounts
+    tracks: StageCounts
+    tiers: dict[str, int]
+    kept_s: float
+
+
+def tag_round(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageCounts:
+    """Labels for every kept clip; counts of what became of them.
+
+    Neither clips nor the tagger change from round to round, so a unit that an earlier round tagged is not heard again.
+    """
+    plan = open_plan(workspace, round_number, "tag")
+    if plan is None:
+        workspace.discard_tags(round_number)
+        units = tag_units(workspace.iter_clips("natural"), config.tag.unit_clips)
+        count = workspace.count_clips("natural") // config.tag.unit_clips + 1
+        known = _committing_known_tags(workspace, config, round_number, units)
+        plan = write_plan(workspace, round_number, "tag", known, count=count)
+    _do(TagJob(workspace, config, round_number), plan, "tag", progress)
+    return StageCounts.of(workspace.iter_tags(round_number))
+
+
+def separate_round(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> SeparateTally:
+    """Tracks of every clip with two labels or more; counts of what became of them.
+
+    Raises:
+        UserError: not one clip could be separated.
+    """
+    workspace.sweep_round(round_number)
+    plan = open_plan(workspace, round_number, "separate")
+    if plan is None:
+        units = separate_units(clips_with_tags(workspace, round_number), config.separate.unit_clips)
+        count = workspace.count_clips("natural") // config.separate.unit_clips + 1
+        plan = write_plan(workspace, round_number, "separate", units, count=count)
+    _do(SeparateJob(workspace, config, round_number), plan, "separate", progress)
+    tally = _tally(workspace, round_number, plan)
+    if tally.clips.inputs and tally.clips.failed == tally.clips.inputs:
+        # Most likely the place of the recordings is gone, not every single one: leave nothing that says it is done.
+        for unit_id in plan.unit_ids:
+            workspace.discard_unit(round_number, unit_id)
+        reason = next(iter(tally.clips.reasons))
+        raise UserError(f"none of {tally.clips.inputs} clips could be separated: {reason}; repair that and run again")
+    return tally
+
+
+def _do(job: UnitJob, plan: Plan, stage: str, progress: Progress) -> None:
+    """Have the units done that are not committed yet."""
+    with progress.task(stage, total=plan.clips) as task:
+        committed = job.committed()
+        task.advance(sum(clips for part in plan.parts.values() for unit, clips in part.items() if unit in committed))
+        for done in run_units(job, plan):
+            task.advance(done.clips)
+
+
+def _committing_known_tags(
+    workspace: Workspace, config: Config, round_number: int, units: Iterator[WorkUnit]
+) -> Iterator[WorkUnit]:
+    """The units as they are; on the way, those whose tags are known without hearing them are committed."""
+    earlier = _round_with_same_tags(workspace, config, round_number)
+    tagged = workspace.tagged_units(earlier) if earlier else set()
+    for unit in units:
+        tags: Sequence[TaggedClip] = ()
+        if all(unit.labels):
+            tags = [tags_of_corpus(clip) for clip in unit.clips]
+        elif unit.unit_id in tagged:
+            tags = workspace.unit_tags(earlier, unit.unit_id)
+        if tags and not any(tag.outcome == "failed" for tag in tags):
+            workspace.commit_tags(round_number, unit.unit_id, tags)
+        yield unit
+
+
+def _round_with_same_tags(workspace: Workspace, config: Config, round_number: int) -> int:
+    """The last earlier round that tagged as this one does; 0 for none."""
+    for number in range(round_number - 1, 0, -1):
+        state = workspace.round_state(number)
+        if "tag" in state.finished and _tag_settings(state.settings) == _tag_settings(config):
+            return number
+    return 0
+
+
+def _tag_settings(config: Config) -> dict[str, Any]:
+    """What the tags of a clip depend on."""
+    content = config.model_dump(include={"audio", "tag", "model"})
+    content["model"].pop("checkpoint")
+    content["tag"].pop("unit_clips")
+    return content
+
+
+def _tally(workspace: Workspace, round_number: int, plan: Plan) -> SeparateTally:
+    """Counts of the manifest, one manifest part in memory at a time."""
+    clips, tracks = StageCounts(), StageCounts()
+    tiers = {"sst": 0, "itt": 0, "rejected": 0}
+    kept_s = 0.0
+    for unit_id in plan.unit_ids:
+        rows = workspace.unit_tracks(round_number, unit_id)
+        tracks += StageCounts.of([row for row in rows if row.outcome != "failed"])
+        clips += StageCounts.of(_clip_outcomes(rows))
+        for row in rows:
+            tiers[row.tier] += row.outcome != "failed"
+            kept_s += row.duration_s * (row.outcome == "kept")
+    return SeparateTally(clips=clips, tracks=tracks, tiers=tiers, kept_s=round(kept_s, 3))
+
+
+def _clip_outcomes(rows: Sequence[Track]) -> list[TaggedClip]:
+    """One outcome per clip: it was separated, or it failed for the reason that all of its rows have."""
+    firsts = {row.clip_id: row for row in reversed(rows)}
+    return [
+        TaggedClip(clip_id=clip_id, outcome="failed", reason=row.reason)
+        if row.outcome == "failed"
+        else TaggedClip(clip_id=clip_id)
+        for clip_id, row in firsts.items()
+    ]
