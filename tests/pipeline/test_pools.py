@@ -39,8 +39,8 @@ def workspace(tmp_path):
     return workspace
 
 
-def buffer(workspace, rank=0, world_size=1):
-    return ShardBuffer(workspace, 1, rank=rank, world_size=world_size, seed=0)
+def buffer(workspace, lane=0, lanes=1, segment=0, **told):
+    return ShardBuffer(workspace, 1, lane=lane, lanes=lanes, segment=segment, seed=0, **told)
 
 
 def levels(kept: ShardBuffer, count=60) -> set[float]:
@@ -54,14 +54,48 @@ def test_every_kept_track_can_be_drawn(workspace):
     assert levels(kept) == {0.01, 0.02, 0.03, 0.04, 0.05, 0.06}
 
 
-def test_workers_read_different_shards(workspace):
+def test_lanes_read_different_shards(workspace):
     first, second = levels(buffer(workspace, 0, 2)), levels(buffer(workspace, 1, 2))
     assert first.isdisjoint(second)
     assert len(first | second) == 6
 
 
-def test_more_workers_than_shards_share_them(workspace):
-    assert levels(buffer(workspace, 7, 8))
+def test_every_segment_deals_the_shards_out_anew(workspace):
+    seen = [frozenset(levels(buffer(workspace, 0, 3, segment))) for segment in range(12)]
+    assert {len(levels) for levels in seen} == {2}
+    assert len(set(seen)) == 3
+
+
+def test_a_segment_is_the_same_whenever_it_is_drawn(workspace):
+    first, again = (buffer(workspace, 1, 2, segment=5) for _ in range(2))
+    one, other = (np.random.default_rng(0) for _ in range(2))
+    for _ in range(5):
+        assert np.array_equal(first.tracks.draw("Rain", one, 100), again.tracks.draw("Rain", other, 100))
+
+
+def test_a_damaged_shard_is_left_out_and_named(workspace):
+    name = workspace.shards(1)[1]
+    path = workspace.storage.local_path / "rounds/001/shards" / name
+    path.write_bytes(path.read_bytes()[:5000])
+    problems = []
+    kept = buffer(workspace, on_problem=problems.append)
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{name}: ")
+    assert levels(kept) >= {0.01, 0.02, 0.05, 0.06}
+
+
+def test_a_damaged_track_is_silence_and_named(workspace):
+    name = workspace.shards(1)[0]
+    path = workspace.storage.local_path / "rounds/001/shards" / name
+    path.write_bytes(path.read_bytes().replace(b"fLaC", b"none"))
+    problems = []
+    kept = buffer(workspace, on_problem=problems.append)
+    assert levels(kept) == {0.0, 0.03, 0.04, 0.05, 0.06}
+    assert {problem.partition(":")[0] for problem in problems} == {name}
+
+
+def test_more_lanes_than_shards_share_them(workspace):
+    assert all(len(levels(buffer(workspace, lane, 8))) == 2 for lane in range(8))
 
 
 def test_a_buffer_smaller_than_the_shards_still_reaches_every_track(workspace, monkeypatch):
@@ -83,6 +117,19 @@ def test_a_round_without_shards_gives_empty_pools(tmp_path):
     kept = buffer(Workspace.open(tmp_path, Config()))
     assert kept.tracks.labels == []
     assert kept.natural is None
+
+
+def test_a_clip_that_is_gone_is_left_out_and_named(tmp_path):
+    path = tmp_path / "bark.wav"
+    soundfile.write(path, np.full(RATE, 0.25), RATE)
+    clips = [Clip(clip_id=str(n), path=str(path), labels=("Bark",), duration_s=1.0) for n in range(2)]
+    gone = Clip(clip_id="gone", path=str(tmp_path / "gone.wav"), labels=("Bark",), duration_s=1.0)
+    problems = []
+    pool = ClipPool([*clips, gone], RATE, problems.append)
+    rng = np.random.default_rng(0)
+    assert {float(pool.draw("Bark", rng, 100)[0]) for _ in range(20)} == {0.25}
+    assert set(problems) == {f"{gone.path}: missing file"}
+    assert not ClipPool([gone], RATE).draw("Bark", rng, 100).any()
 
 
 def test_clips_are_decoded_by_label(tmp_path):

@@ -8,7 +8,7 @@ from torch import nn
 
 from data_specs.config import TrainConfig
 from pipeline.mixtures import Batch
-from pipeline.train import batch_loss, fit, validate
+from pipeline.train import Training, batch_loss, fit, validate
 
 
 class Gain(nn.Module):
@@ -56,6 +56,44 @@ def test_a_batch_that_is_not_finite_changes_nothing(batch):
     broken = Batch(batch.mixtures * torch.nan, batch.targets, batch.queries)
     fit(model, repeat(broken), [batch], TrainConfig(steps=3))
     assert model.gain.item() == 1.0
+
+
+def test_a_training_that_was_cut_off_ends_as_one_that_was_not(batch, tmp_path):
+    torch.manual_seed(1)
+    batches = [Batch(batch.mixtures + torch.randn(4, 1000), batch.targets, batch.queries) for _ in range(12)]
+    config = TrainConfig(steps=12, checkpoint_every=5, validate_every=3, plateau_patience=0, learning_rate=0.02)
+    undisturbed = Gain()
+    worsening = [Batch(batch.mixtures, 2 * batch.targets, batch.queries)]  # so that the rate decays
+    expected = fit(undisturbed, iter(batches), worsening, config)
+
+    class CutOff(Exception):
+        pass
+
+    def save_and_stop(training):
+        torch.save(training.state_dict(), tmp_path / "state.pt")
+        raise CutOff
+
+    with pytest.raises(CutOff):
+        fit(Gain(), iter(batches), worsening, config, on_checkpoint=save_and_stop)
+    resumed = Gain()
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    history = fit(resumed, iter(batches[5:]), worsening, config, resume=state)
+    assert torch.equal(resumed.gain, undisturbed.gain)
+    assert vars(history) == vars(expected)
+    assert len(set(expected.learning_rate)) > 1
+
+
+def test_a_state_of_another_model_is_refused(batch):
+    state = Training(Gain(), TrainConfig()).state_dict()
+    with pytest.raises(KeyError):
+        Training(nn.Linear(2, 2), TrainConfig()).load_state_dict(state)
+
+
+def test_checkpoints_come_on_time_and_at_the_end(batch):
+    steps = []
+    config = TrainConfig(steps=7, checkpoint_every=3)
+    fit(Gain(), repeat(batch), [batch], config, on_checkpoint=lambda training: steps.append(training.step))
+    assert steps == [3, 6, 7]
 
 
 def test_validation_leaves_silent_targets_out(batch):
