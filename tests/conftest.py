@@ -6,10 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.round_process import UndisturbedRound
 from tests.s3 import BUCKET, FaultyProxy, S3Server
 
 # Read when huggingface_hub is imported, whoever does that first: no test asks a hub, and none waits for its retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The suite kills a round a few times; more takes longer."""
+    parser.addoption("--kills", type=int, default=4, help="kills of tests/test_kill.py, of its kinds in turn")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> UndisturbedRound:
+    """A small round in a process of its own, which those that are disturbed are compared with."""
+    return UndisturbedRound.run(tmp_path_factory.mktemp("round"))
 
 
 @pytest.fixture(scope="session")

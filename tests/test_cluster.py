@@ -1,0 +1,73 @@
+"""A Ray cluster of two nodes, each of its own processes: one dies in mid-round, and the round completes."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from pipeline.workspace import Workspace
+from tests.round_process import results, run_round
+
+NODE = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head with room for everything, and no second node yet."""
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, **NODE})
+    yield started
+    started.shutdown()
+
+
+@contextmanager
+def dying_node(cluster: Cluster, title: str, moment: Callable[[], bool]) -> Iterator[list[str]]:
+    """A second node with two CPUs; it dies when it has a process of that title and the moment has come."""
+    node = cluster.add_node(num_cpus=2, **NODE)
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    died: list[str] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            family = raylet.children(recursive=True)
+            titles = [" ".join(one.cmdline()[:1]) for one in family]
+            if moment() and any(name.startswith(title) for name in titles):
+                died.extend(titles)
+                for one in [raylet, *family]:
+                    one.kill()
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield died
+    over.set()
+    thread.join()
+
+
+@pytest.mark.timeout(900)
+def test_a_round_completes_although_a_node_dies_in_each_of_its_long_stages(undisturbed, cluster, tmp_path):
+    workers = undisturbed.config.workers.model_copy(update={"separate_workers": 3, "train_workers": 2})
+    config = undisturbed.config.model_copy(update={"workers": workers})
+    opened = Workspace(str(tmp_path / "spread"))
+
+    def separating() -> bool:
+        return 0 < len(opened.committed_units(1)) < 4
+
+    def training() -> bool:
+        return opened.round_storage(1).is_file("training.pt")
+
+    with (
+        dying_node(cluster, "ray::MapWorker", separating) as first,
+        dying_node(cluster, "ray::RayTrainWorker", training) as second,
+    ):
+        run_round(opened.uri, config, RAY_ADDRESS=cluster.address)
+    assert first
+    assert second
+    found = results(opened.uri)
+    for name in ("counts", "tags", "tracks", "shards"):
+        assert found[name] == undisturbed.results[name]
+    for name in ("final_loss_db", "validation_sdri_db"):  # two ranks add up in another order than one
+        assert found["training"][name] == pytest.approx(undisturbed.results["training"][name], abs=1e-3)

@@ -1,0 +1,107 @@
+"""kill -9 at random points of a round: the finished round equals the undisturbed one to the last byte.
+
+One kill of each kind in the suite; ``pytest tests/test_kill.py --kills 20 -s`` for twenty and where they hit.
+"""
+
+import random
+import shutil
+import time
+from collections import Counter
+from contextlib import suppress
+from itertools import cycle, islice
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.workspace import Workspace
+from tests.round_process import UndisturbedRound, results, start_round
+
+KINDS = ("worker", "training", "driver", "ray")
+SEED = 1
+
+
+def victims(kind: str, driver: psutil.Process) -> list[psutil.Process]:
+    """What to kill: one worker, one rank, the driver, or everything that Ray has started; [] when there is none."""
+    with suppress(psutil.NoSuchProcess):
+        if kind == "driver":
+            return [driver]
+        family = driver.children(recursive=True)
+        if kind == "ray":
+            return family
+        title = {"worker": "ray::MapWorker", "training": "ray::RayTrainWorker"}[kind]
+        return [one for one in family if title_of(one).startswith(title)][:1]
+    return []
+
+
+def title_of(process: psutil.Process) -> str:
+    try:
+        return (process.cmdline() or [""])[0]
+    except psutil.Error:
+        return ""
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def descendants(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return process.children(recursive=True)
+    return []
+
+
+@pytest.mark.timeout(3600)
+def test_a_round_that_is_killed_again_and_again_equals_the_undisturbed_one(undisturbed, tmp_path, request):
+    kills = int(request.config.getoption("kills"))
+    left = Counter(islice(cycle(KINDS), kills))
+    rng = random.Random(SEED)
+    where: Counter[str] = Counter()
+    rounds = 0
+    while left.total():
+        rounds += 1
+        assert rounds <= 2 * kills, f"not all kills found a victim: {left}"
+        workspace = str(tmp_path / f"killed{rounds}")
+        while not survived(workspace, undisturbed, left, where, rng):
+            pass
+        assert results(workspace) == undisturbed.results
+        shutil.rmtree(workspace)
+    print(f"{kills} kills in {rounds} rounds: {dict(where)}; undisturbed {undisturbed.seconds:.0f} s")
+
+
+def survived(
+    workspace: str, undisturbed: UndisturbedRound, left: Counter[str], where: Counter[str], rng: random.Random
+) -> bool:
+    """Start the round, kill until its driver is gone; whether the round is finished."""
+    driver = start_round(workspace, undisturbed.config)
+    gap_s = undisturbed.seconds / 4
+    family: set[psutil.Process] = set()
+    while driver.poll() is None:
+        due = time.monotonic() + rng.uniform(0, gap_s)
+        while time.monotonic() < due and driver.poll() is None:
+            family.update(descendants(driver))
+            time.sleep(0.05)
+        kinds = [kind for kind in left.elements() if victims(kind, driver)]
+        if kinds and driver.poll() is None:
+            kind = rng.choice(kinds)
+            stage = next_stage(workspace)
+            family.update(descendants(driver))
+            kill(victims(kind, driver))
+            left[kind] -= 1
+            where[f"{kind} in {stage}"] += 1
+            if kind in ("driver", "ray"):
+                break
+    status = driver.wait(120)
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive, f"left over: {[title_of(one) for one in alive]}"
+    return status == 0
+
+
+def next_stage(workspace: str) -> str:
+    """Where the round is."""
+    if not Path(workspace).exists():
+        return "start"
+    opened = Workspace(workspace)
+    return str(opened.round_state(1).next_stage) if opened.round_numbers() else "ingest"
