@@ -10,7 +10,7 @@ Example::
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_specs.records import Record, arrow_schema, records_of, table_of
+from pipeline.checksums import begin, seal, sealed
 from pipeline.storage import Storage
 
 ROWS_IN_MEMORY = 2048
@@ -27,8 +28,18 @@ RecordT = TypeVar("RecordT", bound=Record)
 ItemT = TypeVar("ItemT")
 
 
-def write_records(storage: Storage, name: str, record: type[RecordT], records: Iterable[RecordT]) -> None:
-    """Publish records as one Parquet file; equal records give equal bytes.
+def write_records(
+    storage: Storage,
+    name: str,
+    record: type[RecordT],
+    records: Iterable[RecordT],
+    *,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Publish records as one Parquet file with its checksum; equal records give equal bytes.
+
+    Args:
+        notes: kept in the file's metadata, see ``pipeline.checksums``.
 
     Raises:
         OSError: the storage cannot be written; the file is not there then.
@@ -36,16 +47,16 @@ def write_records(storage: Storage, name: str, record: type[RecordT], records: I
     rest = iter(records)
     first = list(islice(rest, ROWS_IN_MEMORY))
     if len(first) < ROWS_IN_MEMORY:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table_of(record, first), sink, compression="zstd")
-        storage.write_bytes(name, sink.getvalue().to_pybytes())
+        storage.write_bytes(name, sealed(table_of(record, first), notes))
         return
     with tempfile.TemporaryDirectory(prefix="sound-data-engine-") as folder:
         path = Path(folder) / "records.parquet"
         with pq.ParquetWriter(path, arrow_schema(record), compression="zstd") as writer:
+            begin(writer, notes)
             writer.write_table(table_of(record, first))
             for rows in chunks(rest, ROWS_IN_MEMORY):
                 writer.write_table(table_of(record, rows))
+        seal(path)
         storage.upload(path, name)
 
 

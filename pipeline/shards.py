@@ -31,6 +31,7 @@ from data_specs.shard_format import (
     parse_member,
 )
 from pipeline.audio import AudioError, decode_bytes, encode_flac
+from pipeline.checksums import SHARD_SHA256, checksum_problem, notes_of, sha256_of
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.workspace import Workspace
 
@@ -140,7 +141,8 @@ def verify_shard(file: IO[bytes], *, name: str = "shard") -> list[str]:
 def verify_round(workspace: Workspace, round_number: int, progress: Progress = NO_PROGRESS) -> list[str]:
     """What is wrong with a round's shards and manifest, one line each; [] when nothing is.
 
-    Besides ``verify_shard``: every kept track of the manifest is in the shard that its row names, and nothing else is.
+    Besides ``verify_shard``: manifest parts and shards have the checksums that they were written with, every kept track
+    of the manifest is in the shard that its row names, and nothing else is.
     """
     problems: list[str] = []
     units = sorted(workspace.committed_units(round_number))
@@ -252,6 +254,9 @@ def _sample_problems(sample: ShardSample) -> list[str]:
 
 
 def _unit_problems(workspace: Workspace, round_number: int, unit_id: str) -> list[str]:
+    manifest = workspace.manifest_bytes(round_number, unit_id)
+    if problem := checksum_problem(manifest):
+        return [f"{unit_id}.parquet: {problem}"]
     rows = workspace.unit_tracks(round_number, unit_id)
     promised = {(track.clip_id, track.index) for track in rows if _is_kept(track)}
     names = sorted({track.shard for track in rows if _is_kept(track)})
@@ -263,11 +268,12 @@ def _unit_problems(workspace: Workspace, round_number: int, unit_id: str) -> lis
     if name not in workspace.shards(round_number):
         return [f"{name}: missing"]
     with workspace.open_shard(round_number, name) as file:
-        problems = verify_shard(file, name=name)
-    if problems:
+        data = file.read()
+    if problems := verify_shard(io.BytesIO(data), name=name):
         return problems
-    with workspace.open_shard(round_number, name) as file:
-        found = {(sample.meta.clip_id, index) for sample in iter_shard(file, name=name) for index in sample.tracks}
+    if sha256_of(data) != notes_of(manifest).get(SHARD_SHA256):
+        return [f"{name}: its content does not match its checksum in the manifest"]
+    found = {(sample.meta.clip_id, index) for sample in iter_shard(io.BytesIO(data)) for index in sample.tracks}
     missing, left_over = len(promised - found), len(found - promised)
     return [
         f"{name}: {count} tracks of the {where}"

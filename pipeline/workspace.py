@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 from data_specs.config import NO_RESULTS, Config, stored_config
 from data_specs.errors import UserError
 from data_specs.records import Clip, TaggedClip, Track, content_id
+from pipeline.checksums import SHARD_SHA256, sha256_of
 from pipeline.ledger import STAGES, RoundState
 from pipeline.record_files import iter_records, write_records
 from pipeline.storage import Storage
@@ -277,11 +278,16 @@ class Workspace:
         return self.storage.is_file(f"{_round(round_number)}/tracks/{unit_id}.parquet")
 
     def commit_unit(self, round_number: int, unit_id: str, tracks: Sequence[Track], shard: bytes | None) -> None:
-        """Publish a work unit's results: its shard first, then the manifest part that makes it count."""
+        """Publish a work unit's results: its shard first, then the manifest part that makes it count.
+
+        The manifest part holds the checksum of the shard, and its own.
+        """
         folder = _round(round_number)
+        notes = {}
         if shard is not None:
             self.storage.write_bytes(f"{folder}/shards/{shard_name(unit_id)}", shard)
-        write_records(self.storage, f"{folder}/tracks/{unit_id}.parquet", Track, tracks)
+            notes[SHARD_SHA256] = sha256_of(shard)
+        write_records(self.storage, f"{folder}/tracks/{unit_id}.parquet", Track, tracks, notes=notes)
 
     def discard_unit(self, round_number: int, unit_id: str) -> None:
         """Take a commit back: the unit is done again by the next run."""
@@ -298,6 +304,10 @@ class Workspace:
         for unit_id in sorted(self.committed_units(round_number)):
             with self.storage.open(f"{_round(round_number)}/tracks/{unit_id}.parquet") as file:
                 yield pq.read_table(file)
+
+    def manifest_bytes(self, round_number: int, unit_id: str) -> bytes:
+        """The manifest part of a committed unit as it is stored."""
+        return self.storage.read_bytes(f"{_round(round_number)}/tracks/{unit_id}.parquet")
 
     def unit_tracks(self, round_number: int, unit_id: str) -> list[Track]:
         """The manifest rows of one committed unit."""

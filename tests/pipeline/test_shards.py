@@ -162,3 +162,20 @@ def test_a_round_is_verified_against_its_manifest(tmp_path):
     assert verify_round(workspace, 1) == ["u1.tar: 3 tracks of the manifest are missing"]
     workspace.storage.delete("rounds/001/shards/u1.tar")
     assert verify_round(workspace, 1) == ["u1.tar: missing"]
+
+
+def test_a_flipped_byte_is_found_wherever_it_is(tmp_path):
+    workspace = Workspace.open(tmp_path / "w", Config())
+    workspace.commit_unit(1, "u1", [track for item in ITEMS for track in item.tracks], a_shard())
+    rng = np.random.default_rng(0)
+    for path in (tmp_path / "w/rounds/001/shards/u1.tar", tmp_path / "w/rounds/001/tracks/u1.parquet"):
+        whole = path.read_bytes()
+        for position in rng.integers(len(whole), size=40):
+            damaged = bytearray(whole)
+            damaged[position] ^= 1 << rng.integers(8)
+            path.write_bytes(damaged)
+            problems = verify_round(workspace, 1)
+            assert problems, position
+            assert all(problem.startswith(f"{path.name}: ") for problem in problems)
+        path.write_bytes(whole)
+    assert verify_round(workspace, 1) == []
