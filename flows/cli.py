@@ -100,7 +100,8 @@ app.add_typer(shards, name="shards", rich_help_panel="Rounds")
 weights.command(cls=EngineCommand)(output.with_output_options(weight_commands.fetch))
 weights.command(cls=EngineCommand)(output.with_output_options(weight_commands.forget))
 app.add_typer(weights, name="weights", rich_help_panel="Installation")
-experiment.command("rounds", cls=EngineCommand)(output.with_output_options(experiment_commands.rounds))
+for _experiment in (experiment_commands.rounds, experiment_commands.silence, experiment_commands.thresholds):
+    experiment.command(_experiment.__name__, cls=EngineCommand)(output.with_output_options(_experiment))
 app.add_typer(experiment, name="experiment", rich_help_panel="Audio")
 
 

@@ -6,9 +6,11 @@ Example::
 """
 
 import json
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -24,33 +26,110 @@ class ExperimentSize(StrEnum):
     small = "small"
 
 
+Sources = Annotated[str, typer.Option(help="Clip list with one label per recording and a split column.")]
+Single = Annotated[list[str], typer.Option(help="Split of single-source training clips; may be repeated.")]
+Natural = Annotated[list[str], typer.Option(help="Split that is mixed into natural clips; may be repeated.")]
+Test = Annotated[list[str], typer.Option(help="Split that is mixed into test scenes; may be repeated.")]
+Out = Annotated[Path, typer.Option(help="Folder for checkpoints, results.json and the tables.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds.")]
+Amount = Annotated[ExperimentSize, typer.Option(help="Steps and scenes: default, or small for a try.")]
+Settings = Annotated[str, typer.Option(help="Preset or YAML file; gate, training and model come from it.")]
+
+
 def rounds(
-    sources: Annotated[str, typer.Option(help="Clip list with one label per recording and a split column.")],
-    single: Annotated[list[str], typer.Option(help="Split of single-source training clips; may be repeated.")],
-    natural: Annotated[list[str], typer.Option(help="Split that is mixed into natural clips; may be repeated.")],
-    test: Annotated[list[str], typer.Option(help="Split that is mixed into test scenes; may be repeated.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, results.json, the table and the figure.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
+    sources: Sources,
+    single: Single,
+    natural: Natural,
+    test: Test,
+    out: Out,
+    seeds: Seeds = 3,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of every arm.")] = 3,
-    size: Annotated[ExperimentSize, typer.Option(help="Steps and scenes: default, or small for a try.")] = (
-        ExperimentSize.default
-    ),
-    config: Annotated[str, typer.Option(help="Preset or YAML file; gate, training and model come from it.")] = (
-        "experiment"
-    ),
+    size: Amount = ExperimentSize.default,
+    config: Settings = "experiment",
 ) -> None:
-    """Do rounds improve the separator? Both gates against an equal-compute control and an oracle.
+    """Do rounds improve the separator? Both gates against an equal-compute control and oracles.
 
     The single-source split trains the start and every arm, a part of it calibrates the gate. The natural split is mixed
-    into clips whose truth only the oracle and the evaluation see. An interrupted experiment goes on with the same call.
+    into clips whose truth only the oracles and the evaluation see. Interrupted, it goes on with the same call.
 
     Examples:
         data-engine experiment rounds --sources clips.csv --single fold1 --natural fold2 --test fold3 --out res
         data-engine experiment rounds --sources clips.csv --single a --natural b --test c --size small --out try
     """
-    from pipeline.experiments.material import DEFAULT, SMALL, read_material
     from pipeline.experiments.rounds import run_rounds
-    from pipeline.experiments.summary import figure, gap_won, table
+    from pipeline.experiments.summary import figure, gap_won, partition_table, table
+
+    splits = Splits(sources, single, natural, test)
+    results = _over_seeds(partial(run_rounds, rounds=rounds), splits, out, seeds, size, config)
+    won = {arm: gap_won(results, arm) for arm in ("paper", "calibrated", "oracle-gate")}
+    figure(results, out / "rounds.svg")
+    verdicts = "\n".join(_verdict(arm, one) for arm, one in won.items())
+    _finish(out, results, [table(results), partition_table(results), verdicts], gap_won=won)
+
+
+def silence(
+    sources: Sources,
+    single: Single,
+    natural: Natural,
+    test: Test,
+    out: Out,
+    seeds: Seeds = 3,
+    size: Amount = ExperimentSize.default,
+    config: Settings = "experiment",
+) -> None:
+    """What does silence augmentation bring, and cost? Tables 3 and 5 of the ClearSep paper in miniature.
+
+    The single-source split trains once per silence rate. An interrupted experiment goes on with the same call.
+
+    Examples:
+        data-engine experiment silence --sources clips.csv --single fold1 --natural fold2 --test fold3 --out res
+    """
+    from pipeline.experiments.silence import run_silence
+    from pipeline.experiments.summary import silence_table
+
+    results = _over_seeds(run_silence, Splits(sources, single, natural, test), out, seeds, size, config)
+    _finish(out, results, [silence_table(results)])
+
+
+def thresholds(
+    sources: Sources,
+    single: Single,
+    natural: Natural,
+    test: Test,
+    out: Out,
+    seeds: Seeds = 3,
+    size: Amount = ExperimentSize.default,
+    config: Settings = "experiment",
+) -> None:
+    """Which remix threshold for which kind of training? Table 6 of the ClearSep paper in miniature.
+
+    The natural split is mixed into clips, separated once, and trained on by what exceeds 10 and 15 dB. An interrupted
+    experiment goes on with the same call.
+
+    Examples:
+        data-engine experiment thresholds --sources clips.csv --single fold1 --natural fold2 --test fold3 --out res
+    """
+    from pipeline.experiments.summary import threshold_table
+    from pipeline.experiments.thresholds import run_thresholds
+
+    results = _over_seeds(run_thresholds, Splits(sources, single, natural, test), out, seeds, size, config)
+    _finish(out, results, [threshold_table(results)])
+
+
+class Splits(NamedTuple):
+    """A clip list, and which of its splits serves what."""
+
+    sources: str
+    single: Sequence[str]
+    natural: Sequence[str]
+    test: Sequence[str]
+
+
+def _over_seeds(
+    run: Callable[..., list[dict[str, Any]]], splits: Splits, out: Path, seeds: int, size: ExperimentSize, config: str
+) -> list[dict[str, Any]]:
+    """The results of an experiment for every seed, each in its own folder."""
+    from pipeline.experiments.material import DEFAULT, SMALL, read_material
 
     settings = load_config(config)
     chosen = SMALL if size == ExperimentSize.small else DEFAULT
@@ -59,26 +138,18 @@ def rounds(
     results: list[dict[str, Any]] = []
     for seed in range(seeds):
         progress.say(f"seed {seed}")
-        material = read_material(
-            sources,
-            single=single,
-            natural=natural,
-            test=test,
-            config=settings,
-            size=chosen,
-            seed=seed,
-            progress=progress,
-        )
-        results += run_rounds(
-            material, settings, size=chosen, rounds=rounds, seed=seed, out=out / f"seed-{seed}", progress=progress
-        )
-    won = {arm: gap_won(results, arm) for arm in ("paper", "calibrated")}
-    content = {"results": results, "gap_won": won}
+        material = read_material(**splits._asdict(), config=settings, size=chosen, seed=seed, progress=progress)
+        results += run(material, settings, size=chosen, seed=seed, out=out / f"seed-{seed}", progress=progress)
+    return results
+
+
+def _finish(out: Path, results: list[dict[str, Any]], parts: Sequence[str], **more: Any) -> None:
+    """Store results and tables, and print the tables."""
+    content = {"results": results, **more}
+    text = "\n".join(part for part in parts if part)
     (out / "results.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (out / "table.md").write_text(table(results), encoding="utf-8")
-    figure(results, out / "rounds.svg")
-    verdicts = [_verdict(arm, one) for arm, one in won.items()]
-    output.result(content, text="\n".join([table(results), *verdicts]), brief=str(out / "results.json"))
+    (out / "table.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    output.result(content, text=text, brief=str(out / "results.json"))
 
 
 def _verdict(arm: str, won: dict[str, Any]) -> str:

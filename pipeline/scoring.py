@@ -27,6 +27,7 @@ from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.remix import re_sdr
 
 QUERY_MODES = ("pos", "pos_neg")
+REMIX_DB = 15.0
 
 
 class QueriedSeparator(Protocol):
@@ -93,7 +94,7 @@ def evaluate_mixtures(
 
     ``sdr_db``, ``sdri_db``, ``si_sdr_db``, ``si_sdri_db`` (eq. 6-9), ``bss_sdr_db`` and ``bss_sdri_db`` count scored
     targets; ``silence_sdr_db``, ``silence_si_sdr_db`` (eq. 10, 11) and ``re_sdr_db`` (eq. 13, ``pos_neg`` only) count
-    mixtures. A statistic whose values are not all finite is None.
+    mixtures, the last with the share above ``REMIX_DB`` (Table 4). A statistic whose values are not all finite is None.
 
     Args:
         separator: what is evaluated.
@@ -114,7 +115,13 @@ def evaluate_mixtures(
                 digest.append(mixture.mixture_id)
             task.advance(len(batch))
     return {
-        **{mode: {name: statistic(values) for name, values in scores.modes[mode].items()} for mode in QUERY_MODES},
+        **{
+            mode: {
+                name: statistic(values, above=REMIX_DB if name == "re_sdr_db" else None)
+                for name, values in scores.modes[mode].items()
+            }
+            for mode in QUERY_MODES
+        },
         "labels": {label: _label_row(values) for label, values in sorted(scores.labels.items())},
         "mixtures": len(digest),
         "set": content_id(*digest),
@@ -122,10 +129,16 @@ def evaluate_mixtures(
     }
 
 
-def statistic(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, population standard deviation, median and count; None where a value is not finite or there is none."""
+def statistic(values: Sequence[float], *, above: float | None = None) -> dict[str, Any]:
+    """Mean, population standard deviation, median and count; None where a value is not finite or there is none.
+
+    Args:
+        above: also the share of values above this, as ``above_<above>``.
+    """
     usable = len(values) > 0 and bool(np.isfinite(values).all())
     kinds: dict[str, Callable] = {"mean": np.mean, "std": np.std, "median": np.median}
+    if above is not None:
+        kinds[f"above_{above:g}"] = lambda numbers: np.mean(np.asarray(numbers) > above)
     return {**{name: float(kind(values)) if usable else None for name, kind in kinds.items()}, "n": len(values)}
 
 

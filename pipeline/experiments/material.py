@@ -30,20 +30,32 @@ from pipeline.scoring import EvalMixture, EvalTarget, draw_absent_label
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything: optimizer steps of the start and of a round, and numbers of scenes."""
+    """How much of everything: optimizer steps of the start and of a round, and numbers of scenes.
+
+    ``partition_scenes`` of the natural ones are also divided in wrong and right ways, to see what the gates accept.
+    """
 
     start_steps: int
     round_steps: int
     natural_scenes: int
     calibration_scenes: int
     test_scenes: int
+    partition_scenes: int
     batch_size: int = 8
 
 
-DEFAULT = Size(start_steps=400, round_steps=120, natural_scenes=240, calibration_scenes=150, test_scenes=120)
-SMALL = Size(
-    start_steps=2, round_steps=2, natural_scenes=6, calibration_scenes=12, test_scenes=4, batch_size=2
-)  # for tests
+DEFAULT = Size(
+    start_steps=400, round_steps=120, natural_scenes=240, calibration_scenes=150, test_scenes=120, partition_scenes=40
+)
+SMALL = Size(  # for tests
+    start_steps=2,
+    round_steps=2,
+    natural_scenes=6,
+    calibration_scenes=12,
+    test_scenes=4,
+    partition_scenes=2,
+    batch_size=2,
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an experiment found, for people: one table over seeds, one figure over rounds, and the share of the gap won.
+"""What experiments found, for people: tables over seeds, one figure over rounds, and the share of the gap won.
 
 Example::
 
@@ -13,15 +13,22 @@ from typing import Any
 import numpy as np
 
 METRICS = {"sdri_db": "SDRi", "si_sdri_db": "SI-SDRi", "silence_sdr_db": "Silence SDR", "re_sdr_db": "Re-SDR"}
-COLOURS = {"control": "#7a7a7a", "oracle": "#2a7f62", "paper": "#b3541e", "calibrated": "#2b5fa8"}
+COLOURS = {
+    "control": "#7a7a7a",
+    "oracle": "#2a7f62",
+    "oracle-gate": "#8a6bb1",
+    "paper": "#b3541e",
+    "calibrated": "#2b5fa8",
+}
 
 Results = Sequence[Mapping[str, Any]]
 
 
 def table(results: Results) -> str:
     """Mean and spread (standard deviation over seeds) of every arm's rounds, as Markdown; in dB and percent."""
-    head = ["arm", "round", *METRICS.values(), "gate AUC", "kept", "good of kept", "stated / true at 10, 25, 50 %"]
-    rows = [head, ["---"] * len(head)]
+    head = ["arm", "round", *METRICS.values(), "Re-SDR > 15 dB"]
+    head += ["gate AUC", "kept", "good of kept", "stated / true at 10, 25, 50 %", "clips above 10, 15 dB"]
+    rows = []
     for arm, number in _places(results):
         own = [one for one in results if (one["arm"], one["round"]) == (arm, number)]
         gates = [one["gate"] for one in own if one.get("gate")]
@@ -29,14 +36,53 @@ def table(results: Results) -> str:
             [
                 arm,
                 str(number),
-                *(_spread([one["metrics"][name] for one in own]) for name in METRICS),
+                *_metrics(own, METRICS),
+                _percent([one["metrics"].get("re_sdr_above_15") for one in own]),
                 _spread([gate["auc"] for gate in gates], digits=3),
                 _percent([gate["kept_share"] for gate in gates]),
                 _percent([gate["kept_precision"] for gate in gates]),
                 ", ".join(_stated(gates, share) for share in ("10%", "25%", "50%")) if gates else "",
+                ", ".join(_mean([gate["remix_yield"][limit] for gate in gates]) for limit in ("10 dB", "15 dB")),
             ]
         )
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    return _markdown(head, rows)
+
+
+def partition_table(results: Results) -> str:
+    """What share of the tracks of wrong and right partitions each gate accepts, mean over seeds; empty without any."""
+    found = [one["gate"]["accepted"] for one in results if one.get("gate", {}).get("accepted")]
+    if not found:
+        return ""
+    rows = [
+        [name, *(_percent([one[name][gate] for one in found]) for gate in ("paper", "calibrated"))] for name in found[0]
+    ]
+    return _markdown(["partition", "paper accepts", "calibrated accepts"], rows)
+
+
+def silence_table(results: Results) -> str:
+    """Mean and spread over seeds per silence rate (Table 5), with the purity of absent labels (Table 3)."""
+    metrics = {
+        "sdri_db": "SDRi",
+        "si_sdri_db": "SI-SDRi",
+        "silence_sdr_db_pos": "Silence SDR (P)",
+        "silence_sdr_db": "Silence SDR (P+N)",
+        "silence_si_sdr_db_pos": "Silence SI-SDR (P)",
+        "silence_si_sdr_db": "Silence SI-SDR (P+N)",
+    }
+    rows = [[arm, *_metrics([one for one in results if one["arm"] == arm], metrics)] for arm, _ in _places(results)]
+    return _markdown(["silence rate", *metrics.values()], rows)
+
+
+def threshold_table(results: Results) -> str:
+    """Mean and spread over seeds per use of tracks (Table 6), with minutes of tracks for ITT (and clips for SST)."""
+    metrics = {name: METRICS[name] for name in ("sdri_db", "si_sdri_db", "silence_sdr_db")}
+    rows = []
+    for arm, _ in _places(results):
+        own = [one for one in results if one["arm"] == arm]
+        minutes = [one["minutes"] for one in own if "minutes" in one]
+        amounts = [_mean([one[kind] for one in minutes]) for kind in ("itt", "sst")]
+        rows.append([arm, f"{amounts[0]} ({amounts[1]})" if minutes else "", *_metrics(own, metrics)])
+    return _markdown(["trained on", "minutes", *metrics.values()], rows)
 
 
 def gap_won(results: Results, arm: str) -> dict[str, Any]:
@@ -87,6 +133,10 @@ def figure(results: Results, path: Path) -> None:
     plt.close(axes_figure)
 
 
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]) + "\n"
+
+
 def _places(results: Results) -> list[tuple[str, int]]:
     """Arms and rounds in the order of their first result."""
     return list(dict.fromkeys((one["arm"], one["round"]) for one in results))
@@ -97,6 +147,14 @@ def _spread(values: Sequence[float | None], digits: int = 2) -> str:
     if not known:
         return ""
     return f"{np.mean(known):.{digits}f} ± {np.std(known):.{digits}f}"
+
+
+def _metrics(results: Results, names: Mapping[str, str]) -> list[str]:
+    return [_spread([one["metrics"][name] for one in results]) for name in names]
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.0f}" if values else ""
 
 
 def _percent(values: Sequence[float | None]) -> str:

@@ -9,7 +9,11 @@ import pytest
 from data_specs.config import load_config
 from data_specs.errors import UserError
 from pipeline.experiments.material import SMALL, read_material
-from pipeline.experiments.rounds import KeptPool, KeptTrack, run_rounds
+from pipeline.experiments.rounds import run_rounds
+from pipeline.experiments.silence import run_silence
+from pipeline.experiments.thresholds import USES, Use, run_thresholds
+from pipeline.experiments.training import KeptClip, KeptMixtures, KeptPool, KeptTrack
+from pipeline.partitions import RIGHT, WRONG
 
 CONFIG = load_config("experiment", {"gate": {"tracks_min": 16}})
 
@@ -57,14 +61,46 @@ def test_all_arms_run_and_an_interrupted_experiment_goes_on(material, tmp_path):
     run(("calibrated",))
     stored = (tmp_path / "calibrated-1" / "result.json").read_bytes()
     (tmp_path / "oracle-1").mkdir()  # cut off before it had a result
-    results = run(("oracle", "calibrated"))
-    assert [(one["arm"], one["round"]) for one in results] == [("start", 0), ("oracle", 1), ("calibrated", 1)]
+    results = run(("oracle", "calibrated", "oracle-gate"))
+    assert [one["arm"] for one in results] == ["start", "oracle", "calibrated", "oracle-gate"]
+    assert [one["round"] for one in results] == [0, 1, 1, 1]
     assert (tmp_path / "calibrated-1" / "result.json").read_bytes() == stored
     assert results[1]["kept"] == sum(len(scene.labels) for scene in material.natural)
     gate = json.loads(stored)["gate"]
     assert gate["tracks"] == sum(len(scene.labels) for scene in material.natural)
     assert gate["calibration"]["gate"] == "calibrated", gate["calibration"]["warning"]
     assert 0 <= gate["precision"]["50%"]["stated"] <= 1
+    assert set(gate["accepted"]) == set(WRONG | RIGHT)
+    assert all(one["paper"] == 1.0 for name, one in gate["accepted"].items() if name == "all to one")
+    good = results[3]["gate"]["good_share"] * results[3]["gate"]["tracks"]
+    assert results[3]["kept"] == pytest.approx(good)
+
+
+def test_silence_rates_are_trained_from_one_start(material, tmp_path):
+    results = run_silence(material, CONFIG, rates=(0.0, 1.0), size=SMALL, seed=0, out=tmp_path)
+    assert [one["arm"] for one in results] == ["α = 0.00", "α = 1.00"]
+    assert results[0]["metrics"]["silence_sdr_db"] < results[1]["metrics"]["silence_sdr_db"]
+    assert {"silence_sdr_db_pos", "silence_si_sdr_db", "sdri_db"} <= set(results[0]["metrics"])
+
+
+def test_thresholds_decide_what_an_arm_trains_on(material, tmp_path):
+    results = run_thresholds(material, CONFIG, uses=(Use(None, None), Use(-60, 60)), size=SMALL, seed=0, out=tmp_path)
+    assert [one["arm"] for one in results] == ["start", "single-source", "ITT > -60 dB, SST > 60 dB"]
+    assert results[1]["minutes"] == {"itt": 0, "sst": 0}
+    tracks = sum(len(scene.labels) for scene in material.natural)
+    assert results[2]["minutes"] == {"itt": pytest.approx(tracks * 5 / 60), "sst": 0}
+    assert results[1]["metrics"] != results[2]["metrics"]
+    assert len({use.name for use in USES}) == len(USES) == 6
+
+
+def test_a_kept_clip_is_cropped_as_a_whole():
+    ramp = np.arange(100, dtype=np.float32)
+    mixture, tracks = KeptMixtures([KeptClip(3 * ramp, {"Bark": ramp, "Rain": 2 * ramp})]).draw(
+        np.random.default_rng(0), 10
+    )
+    np.testing.assert_array_equal(mixture, tracks["Bark"] + tracks["Rain"])
+    assert len(mixture) == 10
+    assert tracks["Bark"][0] > 0
 
 
 def test_kept_tracks_are_drawn_by_their_weight():

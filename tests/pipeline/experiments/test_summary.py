@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.experiments.summary import figure, gap_won, table
+from pipeline.experiments.summary import figure, gap_won, partition_table, silence_table, table, threshold_table
 
 
 def result(arm: str, number: int, seed: int, sdri_db: float, gate=None):
@@ -14,6 +14,8 @@ GATE = {
     "auc": 0.9,
     "kept_share": 0.3,
     "kept_precision": 0.8,
+    "remix_yield": {"10 dB": 120, "15 dB": 80},
+    "accepted": {"all to one": {"paper": 1.0, "calibrated": 0.02}},
     "precision": {share: {"true": 0.8, "stated": 0.75} for share in ("10%", "25%", "50%")},
 }
 RESULTS = [
@@ -45,6 +47,21 @@ def test_the_table_has_a_row_per_arm_and_round_with_mean_and_spread():
     assert "| control | 1 | 6.25 ± 0.25 |" in lines[3]
     assert "0.900 ± 0.000" in lines[5]
     assert "75 % / 80 %" in lines[5]
+    assert "| 120, 80 |" in lines[5]
+
+
+def test_partitions_are_rows_with_what_each_gate_accepts():
+    assert partition_table(RESULTS).splitlines()[2] == "| all to one | 100 % | 2 % |"
+    assert partition_table(RESULTS[:3]) == ""
+
+
+def test_silence_and_thresholds_have_a_row_per_arm():
+    names = ("sdri_db", "si_sdri_db", "silence_sdr_db", "silence_si_sdr_db", "silence_sdr_db_pos")
+    metrics = {name: 1.5 for name in (*names, "silence_si_sdr_db_pos")}
+    rows = [{"arm": "α = 0.05", "round": 0, "seed": seed, "metrics": metrics} for seed in (0, 1)]
+    assert silence_table(rows).splitlines()[2] == "| α = 0.05 |" + " 1.50 ± 0.00 |" * 6
+    rows = [{**one, "arm": "ITT > 10 dB", "minutes": {"itt": 20.0, "sst": 0.0}} for one in rows]
+    assert threshold_table(rows).splitlines()[2] == "| ITT > 10 dB | 20 (0) |" + " 1.50 ± 0.00 |" * 3
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
