@@ -43,8 +43,8 @@ def plan(
 
     Examples::
 
-        data-engine plan corpus.yaml --clips 2100000 --labels-per-clip 2.3 --gpus 8 --save figures.json
-        data-engine plan corpus.yaml --clips 2100000 --gpus 16 --measured figures.json --gpu-hour-price 3.5
+        data-engine plan corpus.yaml --clips 2100000 --gpus 8 --save here.json
+        data-engine plan --clips 2100000 --measured here.json --gpu-hour-price 3.5
     """
     settings = load_config(config)
     from pipeline.estimate import Job, estimate
