@@ -24,7 +24,7 @@ from data_specs.errors import UserError
 from data_specs.extractors import ConformerConfig, ResUNetConfig, UNetConfig
 from data_specs.section import Section
 
-NO_RESULTS = {"workers", "rounds", "report"}
+NO_RESULTS = {"workers", "rounds", "report", "takedown"}
 """Parts of a configuration that may change in a workspace: they change no result of a round."""
 
 
@@ -305,6 +305,7 @@ class Config(Section):
     seed: int = 0
     corpus: CorpusConfig = CorpusConfig()
     single_source: CorpusConfig = CorpusConfig()
+    takedown: str = Field("", description="List (column path) of recordings that their owners have withdrawn.")
     audio: AudioConfig = AudioConfig()
     soundscapes: SoundscapeConfig = SoundscapeConfig()
     tag: TagConfig = TagConfig()
@@ -337,7 +338,7 @@ def preset_names() -> list[str]:
 def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> Config:
     """Read a preset or a YAML file, apply ``overrides`` (nested dict) on top, and validate.
 
-    Relative paths inside ``corpus``, ``single_source`` and ``model`` start from the YAML file's folder.
+    Relative paths inside ``corpus``, ``single_source``, ``takedown`` and ``model`` start from the YAML file's folder.
 
     Raises:
         UserError: no such file or preset, not YAML, unknown key, or a value that does not fit.
@@ -415,6 +416,8 @@ def _anchor_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
             value = (content.get(section) or {}).get(key) if isinstance(content.get(section), dict) else None
             if isinstance(value, str) and value and "://" not in value and not Path(value).is_absolute():
                 content[section][key] = os.path.join(folder, value)
+    if isinstance(takedown := content.get("takedown"), str) and takedown and "://" not in takedown:
+        content["takedown"] = os.path.join(folder, takedown)
     model = content.get("model")
     if isinstance(model, dict) and "://" not in folder:  # names of weights stay names
         files = {key: Path(folder, value) for key, value in model.items() if isinstance(value, str)}

@@ -34,6 +34,7 @@ Stage = Callable[[Workspace, Config, int, Progress], StageFields]
 
 def open_workspace(config: Config, uri: str, progress: Progress = NO_PROGRESS) -> Workspace:
     """Open or make the workspace, and bring its clips up to date with the corpora, unless a round was cut off.
+    What its owners have withdrawn leaves all rounds.
 
     A configuration that has changed since the last run is that of a new round, which is said.
 
@@ -41,12 +42,14 @@ def open_workspace(config: Config, uri: str, progress: Progress = NO_PROGRESS) -
         UserError: clips of another configuration, no usable corpus, or a place that cannot be written.
     """
     from pipeline.intake import take_in
+    from pipeline.takedown import take_down
 
     found = Workspace(uri)
     changed = found.changed_keys(config) if found.exists() else []
     before = found.set_aside(found.config) if changed else set()
     try:
         workspace = take_in(uri, config, progress)
+        take_down(workspace, config, progress)
     except OSError as error:
         if repair := repairable(error, uri):
             raise repair from error

@@ -13,7 +13,7 @@ Example::
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -75,12 +75,18 @@ def shard_bytes(items: Sequence[ShardItem], *, sample_rate_hz: int) -> bytes | N
     kept = [item for item in items if any(_is_kept(track) for track in item.tracks)]
     if not kept:
         return None
-    sink = io.BytesIO()
-    # PAX: the one tar format whose headers hold any name and are the same on every system.
-    with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for item in kept:
-            _add_clip(tar, item, sample_rate_hz)
-    return sink.getvalue()
+    return _tar(member for item in kept for member in _clip_members(item, sample_rate_hz))
+
+
+def without_clips(data: bytes, clip_ids: Collection[str], *, name: str = "shard") -> bytes | None:
+    """A shard as it would be had it been written without these clips; None when nothing is left of it.
+
+    Raises:
+        ShardError: as ``iter_shard``.
+    """
+    members = list(_members(io.BytesIO(data), name))
+    left = [member for member in members if parse_member(member[0]).clip_id not in clip_ids]
+    return _tar(left) if left else None
 
 
 def iter_shard(file: IO[bytes], *, name: str = "shard") -> Iterator[ShardSample]:
@@ -157,7 +163,18 @@ def _is_kept(track: Track) -> bool:
     return track.outcome == "kept"
 
 
-def _add_clip(tar: tarfile.TarFile, item: ShardItem, sample_rate_hz: int) -> None:
+def _tar(members: Iterable[tuple[str, bytes]]) -> bytes:
+    sink = io.BytesIO()
+    # PAX: the one tar format whose headers hold any name and are the same on every system.
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)  # its defaults are fixed: time 0, owner 0, mode 0644
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return sink.getvalue()
+
+
+def _clip_members(item: ShardItem, sample_rate_hz: int) -> Iterator[tuple[str, bytes]]:
     kept = [(track, waveform) for track, waveform in zip(item.tracks, item.waveforms, strict=True) if _is_kept(track)]
     has_mixture = all(track.tier == "sst" for track in item.tracks)
     audio = {str(track.index): waveform for track, waveform in kept}
@@ -183,15 +200,9 @@ def _add_clip(tar: tarfile.TarFile, item: ShardItem, sample_rate_hz: int) -> Non
         config_hash=first.config_hash,
     )
     text = json.dumps(meta.model_dump(mode="json"), ensure_ascii=False, indent=1)
-    _add_member(tar, member_name(meta.clip_id, META_PART), text.encode())
+    yield member_name(meta.clip_id, META_PART), text.encode()
     for part, waveform in audio.items():
-        _add_member(tar, member_name(meta.clip_id, part), encode_flac(waveform * np.float32(gain), sample_rate_hz))
-
-
-def _add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)  # its defaults are fixed: time 0, owner 0, mode 0644
-    info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))
+        yield member_name(meta.clip_id, part), encode_flac(waveform * np.float32(gain), sample_rate_hz)
 
 
 def _members(file: IO[bytes], name: str) -> Iterator[tuple[str, bytes]]:

@@ -14,22 +14,14 @@ from typing import Any
 
 from data_specs.config import Config
 from data_specs.errors import UserError
-from data_specs.records import Record, StageCounts, TaggedClip, Track
+from data_specs.records import StageCounts, TaggedClip
 from pipeline.progress import Progress
 from pipeline.tag import tags_of_corpus
+from pipeline.tallies import SeparateTally, tally_round
 from pipeline.unit_jobs import SeparateJob, TagJob, UnitJob
 from pipeline.units import Plan, WorkUnit, clips_with_tags, open_plan, separate_units, tag_units, write_plan
 from pipeline.workers import run_units
 from pipeline.workspace import Workspace
-
-
-class SeparateTally(Record):
-    """Outcomes of a separate stage: of clips, of tracks by the gate, tracks per tier, and seconds of audio kept."""
-
-    clips: StageCounts
-    tracks: StageCounts
-    tiers: dict[str, int]
-    kept_s: float
 
 
 def tag_round(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageCounts:
@@ -61,7 +53,7 @@ def separate_round(workspace: Workspace, config: Config, round_number: int, prog
         count = workspace.count_clips("natural") // config.separate.unit_clips + 1
         plan = write_plan(workspace, round_number, "separate", units, count=count)
     _do(SeparateJob(workspace, config, round_number), plan, "separate", progress)
-    tally = _tally(workspace, round_number, plan)
+    tally = tally_round(workspace, round_number)
     if tally.clips.inputs and tally.clips.failed == tally.clips.inputs:
         # Most likely the place of the recordings is gone, not every single one: leave nothing that says it is done.
         for unit_id in plan.unit_ids:
@@ -112,29 +104,3 @@ def _tag_settings(config: Config) -> dict[str, Any]:
     content["model"].pop("checkpoint")
     content["tag"].pop("unit_clips")
     return content
-
-
-def _tally(workspace: Workspace, round_number: int, plan: Plan) -> SeparateTally:
-    """Counts of the manifest, one manifest part in memory at a time."""
-    clips, tracks = StageCounts(), StageCounts()
-    tiers = {"sst": 0, "itt": 0, "rejected": 0}
-    kept_s = 0.0
-    for unit_id in plan.unit_ids:
-        rows = workspace.unit_tracks(round_number, unit_id)
-        tracks += StageCounts.of([row for row in rows if row.outcome != "failed"])
-        clips += StageCounts.of(_clip_outcomes(rows))
-        for row in rows:
-            tiers[row.tier] += row.outcome != "failed"
-            kept_s += row.duration_s * (row.outcome == "kept")
-    return SeparateTally(clips=clips, tracks=tracks, tiers=tiers, kept_s=round(kept_s, 3))
-
-
-def _clip_outcomes(rows: Sequence[Track]) -> list[TaggedClip]:
-    """One outcome per clip: it was separated, or it failed for the reason that all of its rows have."""
-    firsts = {row.clip_id: row for row in reversed(rows)}
-    return [
-        TaggedClip(clip_id=clip_id, outcome="failed", reason=row.reason)
-        if row.outcome == "failed"
-        else TaggedClip(clip_id=clip_id)
-        for clip_id, row in firsts.items()
-    ]

@@ -15,7 +15,7 @@ Example::
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from data_specs.records import Clip, Record, TaggedClip, content_id
@@ -33,6 +33,15 @@ class WorkUnit(Record):
     unit_id: str
     clips: tuple[Clip, ...]
     labels: tuple[tuple[str, ...], ...]
+
+    def without(self, clip_ids: Collection[str]) -> "WorkUnit":
+        """The unit, under its id, with those clips left out."""
+        left = [pair for pair in zip(self.clips, self.labels, strict=True) if pair[0].clip_id not in clip_ids]
+        return WorkUnit(
+            unit_id=self.unit_id,
+            clips=tuple(clip for clip, _ in left),
+            labels=tuple(labels for _, labels in left),
+        )
 
 
 @dataclass(frozen=True)
@@ -95,9 +104,17 @@ def write_plan(workspace: Workspace, round_number: int, stage: str, units: Itera
     for number, chunk in enumerate(chunks(units, max(1, math.ceil(count / MAX_PARTS)))):
         name = f"{number:05d}.parquet"
         write_records(folder, f"{stage}/{name}", WorkUnit, chunk)
-        parts[name] = {unit.unit_id: len(unit.clips) for unit in chunk}
-    folder.write_bytes(f"{stage}.json", json.dumps(parts, indent=1).encode())
+        parts[name] = _sizes(chunk)
+    _write_index(folder, stage, parts)
     return Plan(folder.child(stage), parts)
+
+
+def replace_part(workspace: Workspace, round_number: int, stage: str, part: str, units: Sequence[WorkUnit]) -> None:
+    """Put other units in the place of a part of a finished plan."""
+    folder = workspace.round_storage(round_number).child("units")
+    parts = json.loads(folder.read_bytes(f"{stage}.json"))
+    write_records(folder, f"{stage}/{part}", WorkUnit, units)
+    _write_index(folder, stage, {**parts, part: _sizes(units)})
 
 
 def read_units(storage: Storage, part: str) -> Iterator[WorkUnit]:
@@ -117,6 +134,14 @@ def clips_with_tags(workspace: Workspace, round_number: int) -> Iterator[tuple[C
     for part in plan.parts:
         for unit in plan.units(part):
             yield from zip(unit.clips, workspace.unit_tags(round_number, unit.unit_id), strict=True)
+
+
+def _sizes(units: Iterable[WorkUnit]) -> dict[str, int]:
+    return {unit.unit_id: len(unit.clips) for unit in units}
+
+
+def _write_index(folder: Storage, stage: str, parts: Mapping[str, Mapping[str, int]]) -> None:
+    folder.write_bytes(f"{stage}.json", json.dumps(parts, indent=1).encode())
 
 
 def _unit(position: int, rows: Iterable[tuple[Clip, tuple[str, ...]]]) -> WorkUnit:

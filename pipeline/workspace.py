@@ -330,6 +330,10 @@ class Workspace:
         names = self.storage.files(f"{_round(round_number)}/shards", suffix=".tar")
         return [name for name in names if name.removesuffix(".tar") in committed]
 
+    def delete_shard(self, round_number: int, name: str) -> None:
+        """Remove a shard of which nothing is left."""
+        self.storage.delete(f"{_round(round_number)}/shards/{name}")
+
     def open_shard(self, round_number: int, name: str) -> pa.NativeFile:
         """A shard as a readable binary file; the caller closes it."""
         return self.storage.open(f"{_round(round_number)}/shards/{name}")

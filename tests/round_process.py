@@ -128,7 +128,7 @@ def _log(workspace: str) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTEST"))}
+    kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 

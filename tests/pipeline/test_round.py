@@ -179,3 +179,19 @@ def test_a_changed_configuration_starts_a_new_round_and_loses_nothing_of_the_old
     assert workspace.round_state(2) == begun
     assert run_stage(begun.next_stage, workspace, config, 2).state == "started"
     assert workspace.set_aside(config) == {3}
+
+
+def test_what_an_owner_withdraws_leaves_a_finished_round_and_its_report_says_so(finished, config, tmp_path):
+    shutil.copytree(finished.uri, tmp_path / "workspace")
+    (tmp_path / "takedown.csv").write_text("path\nnatural0.wav\n")
+    withdrawing = config.model_copy(update={"takedown": str(tmp_path / "takedown.csv")})
+    workspace = open_workspace(withdrawing, str(tmp_path / "workspace"))
+    (gone,) = (clip.clip_id for clip in finished.clips("natural") if clip.path.endswith("/natural0.wav"))
+    assert workspace.round_state(1).state == "finished"
+    assert {track.clip_id for track in finished.tracks(1)} - {track.clip_id for track in workspace.tracks(1)} == {gone}
+    assert verify_round(workspace, 1) == []
+    report = workspace.local_folder(1, "report")
+    assert "withdrawn by its owner" in (report / "index.html").read_text()
+    named = [path.name for path in report.rglob("*") if path.is_file() and gone.encode() in path.read_bytes()]
+    assert named == []
+    assert not any(gone in path.name for path in report.rglob("*"))

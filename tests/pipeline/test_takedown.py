@@ -1,0 +1,135 @@
+"""Takedowns: what an owner withdraws leaves every place of a workspace, once, and all figures still add up."""
+
+import numpy as np
+import pytest
+
+from data_specs.config import Config
+from data_specs.records import Clip, StageCounts, TaggedClip, Track
+from pipeline.shards import ShardItem, iter_round, shard_bytes, verify_round, without_clips
+from pipeline.takedown import WITHDRAWN, take_down
+from pipeline.tallies import tally_round
+from pipeline.units import open_plan, separate_units, tag_units, write_plan
+from pipeline.workspace import Workspace
+
+LABELS = ("Rain", "Bark")
+
+
+class Told:
+    """What a run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def an_item(clip: Clip, unit: str = "") -> ShardItem:
+    waveforms = 0.1 * np.random.default_rng(int(clip.clip_id, 16)).normal(size=(2, 800)).astype(np.float32)
+    tracks = [
+        Track(
+            track_id=f"{clip.clip_id}-{index}",
+            clip_id=clip.clip_id,
+            label=label,
+            index=index,
+            duration_s=0.1,
+            unit=unit,
+            tier="sst",
+            shard=f"{unit}.tar",
+        )
+        for index, label in enumerate(LABELS)
+    ]
+    return ShardItem(clip, waveforms.sum(axis=0), tracks, waveforms)
+
+
+@pytest.fixture
+def config(tmp_path) -> Config:
+    return Config(takedown=str(tmp_path / "takedown.csv"))
+
+
+@pytest.fixture
+def workspace(tmp_path, config) -> Workspace:
+    """A round of five clips in units of two, tagged and separated, every track kept."""
+    workspace = Workspace.open(tmp_path / "workspace", config)
+    clips = [Clip(clip_id=f"{n:016x}", path=f"/field/day{n // 3}/{n}.wav", labels=LABELS) for n in range(5)]
+    workspace.write_clips("natural", clips)
+    workspace.write_clips("single_source", [Clip(clip_id="single", path="/studio/bark.wav", labels=LABELS[1:])])
+    plan = write_plan(workspace, 1, "tag", tag_units(clips, 2), count=3)
+    tags = {clip.clip_id: TaggedClip(clip_id=clip.clip_id, labels=LABELS, scores=(1.0, 1.0)) for clip in clips}
+    for unit in (unit for part in plan.parts for unit in plan.units(part)):
+        workspace.commit_tags(1, unit.unit_id, [tags[clip.clip_id] for clip in unit.clips])
+    plan = write_plan(
+        workspace, 1, "separate", separate_units(((clip, tags[clip.clip_id]) for clip in clips), 2), count=3
+    )
+    for unit in (unit for part in plan.parts for unit in plan.units(part)):
+        items = [an_item(clip, unit.unit_id) for clip in unit.clips]
+        rows = [track for item in items for track in item.tracks]
+        workspace.commit_unit(1, unit.unit_id, rows, shard_bytes(items, sample_rate_hz=8000))
+    tally = tally_round(workspace, 1)
+    state = workspace.round_state(1).having(config=config.model_dump(mode="json"))
+    state = state.with_stage("tag", seconds=1.0, counts={"ingest": StageCounts.of(clips), "tag": StageCounts.of(clips)})
+    state = state.with_stage("separate", seconds=1.0, counts={"separate": tally.clips, "gate": tally.tracks})
+    workspace.write_round_state(state)
+    return workspace
+
+
+def withdraw(config: Config, *paths: str) -> None:
+    with open(config.takedown, "w") as file:
+        file.write("\n".join(["path", *paths]) + "\n")
+
+
+def test_a_withdrawn_clip_leaves_clips_plans_tags_manifest_and_shards(workspace, config):
+    withdraw(config, "/field/day0/1.wav", "day1/4.wav", "nowhere.wav")
+    told = Told()
+    assert take_down(workspace, config, told) == 2
+    assert told.lines == ["2 clips were withdrawn by their owners; 4 tracks left shards and manifests."]
+    left = [f"{n:016x}" for n in (0, 2, 3)]
+    assert [clip.clip_id for clip in workspace.kept_clips("natural")] == left
+    assert {clip.reason for clip in workspace.clips("natural")} == {"", WITHDRAWN}
+    for stage in ("tag", "separate"):
+        plan = open_plan(workspace, 1, stage)
+        assert plan.clips == 3
+        assert [clip.clip_id for part in plan.parts for unit in plan.units(part) for clip in unit.clips] == left
+    assert [tag.clip_id for tag in workspace.tags(1)] == left
+    assert sorted({track.clip_id for track in workspace.tracks(1)}) == left
+    assert [sample.meta.clip_id for sample in iter_round(workspace, 1)] == left
+    assert len(workspace.shards(1)) == 2  # nothing is left of the third
+    assert verify_round(workspace, 1) == []
+
+
+def test_the_counts_of_the_round_still_add_up_and_say_why(workspace, config):
+    withdraw(config, "1.wav")
+    take_down(workspace, config, Told())
+    withdraw(config, "1.wav", "4.wav")
+    take_down(workspace, config, Told())
+    counts = workspace.round_state(1).counts
+    assert counts["ingest"] == StageCounts(inputs=5, kept=3, dropped=2, reasons={WITHDRAWN: 2})
+    assert counts["tag"].inputs == counts["ingest"].kept
+    assert counts["separate"].inputs == counts["tag"].kept == 3
+    assert counts["gate"].inputs == sum(workspace.round_state(1).tiers.values()) == 6
+
+
+def test_a_second_call_finds_nothing_to_do_and_one_that_was_cut_off_is_made_good(workspace, config, monkeypatch):
+    withdraw(config, "1.wav", "studio/bark.wav")
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "write_clips", lambda *args: (_ for _ in ()).throw(OSError("no space left")))
+        with pytest.raises(OSError, match="no space left"):
+            take_down(workspace, config, Told())
+    assert take_down(workspace, config, Told()) == 2
+    assert workspace.training_clips() == []
+    assert workspace.round_state(1).counts["ingest"].reasons == {WITHDRAWN: 1}
+    assert verify_round(workspace, 1) == []
+    assert take_down(workspace, config, Told()) == 0
+
+
+def test_an_end_of_a_name_is_no_end_of_a_path(workspace, config):
+    withdraw(config, ".wav", "ay0/1.wav")
+    assert take_down(workspace, config, Told()) == 0
+
+
+def test_a_shard_without_a_clip_is_the_one_that_is_written_without_it():
+    items = [an_item(Clip(clip_id=f"{n:016x}", path="x.wav", labels=LABELS), "u") for n in range(3)]
+    whole, wanted = (shard_bytes(some, sample_rate_hz=8000) for some in (items, [items[0], items[2]]))
+    assert without_clips(whole, {items[1].clip.clip_id}) == wanted
+    assert without_clips(whole, {item.clip.clip_id for item in items}) is None
+    assert without_clips(whole, set()) == whole
