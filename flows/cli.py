@@ -11,9 +11,9 @@ Example::
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,11 +28,12 @@ from flows import (
     weight_commands,
 )
 from flows.help import EngineCommand, EngineGroup
+from flows.output import with_output_options
 
 NAME = "data-engine"
 FAULT, USER_ERROR, INTERRUPTED = 1, 2, 130
 
-GROUPS = {
+COMMANDS = {
     "Rounds": (
         round_commands.demo,
         round_commands.run,
@@ -41,14 +42,32 @@ GROUPS = {
         round_commands.report,
         plan_commands.plan,
     ),
-    "Audio": (separate_command.separate, audio_commands.soundscapes, audio_commands.evaluate),
+    "Audio": (separate_command.separate,),
+    "Measuring": (audio_commands.evaluate, audio_commands.soundscapes),
     "Installation": (round_commands.doctor, audio_commands.pretrain),
 }
+"""Every command by the heading that the help lists it under."""
+
+GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
+    "shards": ("Rounds", "Look into the shards of a workspace.", {"verify": round_commands.verify_shards}),
+    "experiment": (
+        "Measuring",
+        "Measure the engine's claims on scenes whose truth is known.",
+        {
+            "rounds": experiment_commands.rounds,
+            "silence": experiment_commands.silence,
+            "thresholds": experiment_commands.thresholds,
+        },
+    ),
+    "weights": (
+        "Installation",
+        "Get and check the weight files of others.",
+        {"fetch": weight_commands.fetch, "forget": weight_commands.forget},
+    ),
+}
+"""Commands of two words: heading, help, and the second words."""
 
 app = typer.Typer(name=NAME, cls=EngineGroup, pretty_exceptions_enable=False)
-shards = typer.Typer(cls=EngineGroup)
-weights = typer.Typer(cls=EngineGroup)
-experiment = typer.Typer(cls=EngineGroup)
 
 
 def _print_version(wanted: bool) -> None:
@@ -77,32 +96,14 @@ def options(
     output.mode().also(quiet=quiet, as_json=as_json, debug=debug)
 
 
-@shards.callback()
-def shards_options() -> None:
-    """Look into the shards of a workspace."""
-
-
-@weights.callback()
-def weights_options() -> None:
-    """Get and check the weight files of others."""
-
-
-@experiment.callback()
-def experiment_options() -> None:
-    """Measure the engine's claims on scenes whose truth is known."""
-
-
-for panel, commands in GROUPS.items():
+for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command(cls=EngineCommand, rich_help_panel=panel)(output.with_output_options(command))
-shards.command("verify", cls=EngineCommand)(output.with_output_options(round_commands.verify_shards))
-app.add_typer(shards, name="shards", rich_help_panel="Rounds")
-weights.command(cls=EngineCommand)(output.with_output_options(weight_commands.fetch))
-weights.command(cls=EngineCommand)(output.with_output_options(weight_commands.forget))
-app.add_typer(weights, name="weights", rich_help_panel="Installation")
-for _experiment in (experiment_commands.rounds, experiment_commands.silence, experiment_commands.thresholds):
-    experiment.command(_experiment.__name__, cls=EngineCommand)(output.with_output_options(_experiment))
-app.add_typer(experiment, name="experiment", rich_help_panel="Audio")
+        app.command(cls=EngineCommand, rich_help_panel=panel)(with_output_options(command))
+for name, (panel, text, second_words) in GROUPS.items():
+    group = typer.Typer(cls=EngineGroup, help=text)
+    for word, command in second_words.items():
+        group.command(word, cls=EngineCommand)(with_output_options(command))
+    app.add_typer(group, name=name, rich_help_panel=panel)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 EXAMPLES = re.compile(r"^Examples::?$", re.MULTILINE)
 WIDTH_MAX = 100
 NAMES_MAX = 26
+VALUE_NAMES = {"str": "TEXT", "path": "PATH", "int": "N", "float": "NUMBER"}
 
 Rows = list[tuple[str, str]]
 
@@ -53,7 +54,8 @@ def _print_help(command: TyperCommand | TyperGroup, ctx: Any) -> None:
     console.width = min(console.width, WIDTH_MAX)
     text, examples = split_examples(command.help or "")
     with console.capture() as printed:
-        console.print(Text.assemble(("Usage: ", "bold"), f"{ctx.command_path} {_usage(command, ctx)}"))
+        usage = "\n".join(_folded(f"{ctx.command_path} {_usage(command, ctx)}", console.width - 7))
+        console.print(Text.assemble(("Usage: ", "bold"), usage))
         for paragraph in text.split("\n\n"):
             console.print()
             console.print(" ".join(paragraph.split()), markup=False)
@@ -62,25 +64,49 @@ def _print_help(command: TyperCommand | TyperGroup, ctx: Any) -> None:
         for line in examples:
             shown, hash_sign, remark = line.partition("  #")
             remark = f"  #{remark}" if hash_sign else ""
-            console.print(Text.assemble("  ", (shown, "cyan"), (remark, "dim")), soft_wrap=True)
+            for part in _folded(shown, console.width - 4):
+                console.print(Text.assemble("  ", (part, "cyan"), (remark, "dim")), soft_wrap=True)
         for heading, rows in _sections(command, ctx):
             _print_heading(console, heading)
             console.print(_table(rows))
     print("\n".join(line.rstrip() for line in printed.get().rstrip().splitlines()))
 
 
+def _folded(command_line: str, width: int) -> list[str]:
+    """A command line as lines that fit, broken before options in the way of a shell."""
+    lines = [""]
+    for part in re.split(r" (?=--|\[OPTIONS)", command_line):
+        if lines[-1] and len(lines[-1]) + len(part) + 3 > width:
+            lines[-1] += " \\"
+            lines.append("    " + part)
+        else:
+            lines[-1] += (" " if lines[-1] else "") + part
+    return lines
+
+
 def _usage(command: TyperCommand | TyperGroup, ctx: Any) -> str:
     """Arguments and required options by name, the others as a word."""
     parameters = command.get_params(ctx)
     arguments = [_argument_name(one) for one in parameters if isinstance(one, TyperArgument)]
-    required = [f"{one.opts[0]} {one.metavar}" for one in parameters if isinstance(one, TyperOption) and one.required]
+    required = [
+        f"{one.opts[0]} {_value_name(one, ctx)}" for one in parameters if isinstance(one, TyperOption) and one.required
+    ]
     group = ["COMMAND [ARGS]..."] if isinstance(command, TyperGroup) else []
     return " ".join([*arguments, *required, "[OPTIONS]", *group])
 
 
 def _argument_name(argument: TyperArgument) -> str:
-    name = (argument.metavar or (argument.name or "").upper()) + ("..." if argument.nargs != 1 else "")
+    name = argument.metavar or (argument.name or "").upper()
+    name += "..." if argument.nargs != 1 and not name.endswith("...") else ""
     return name if argument.required else f"[{name}]"
+
+
+def _value_name(option: TyperOption, ctx: Any) -> str:
+    """What stands for an option's value; its type in words where the option does not say."""
+    if option.metavar is not None:
+        return option.metavar
+    kind = re.sub(r"^<(?:list\[)?|\]?>$", "", option.display_type(ctx))
+    return VALUE_NAMES.get(kind.removesuffix(" range"), kind)
 
 
 def _print_heading(console: Console, text: str) -> None:
@@ -110,6 +136,8 @@ def _sections(command: TyperCommand | TyperGroup, ctx: Any) -> Iterable[tuple[st
                 sections.setdefault(getattr(one, "rich_help_panel", None) or "Commands", []).append(row)
     for parameter in command.get_params(ctx):
         name, text = parameter.get_help_record(ctx) or ("", "")
+        if isinstance(parameter, TyperOption) and not parameter.is_flag and name:
+            name = f"{', '.join(parameter.opts)} {_value_name(parameter, ctx)}"
         text = text.replace("; x>=1]", "]").replace("[x>=1]", "").replace("x>=", "at least ")
         if isinstance(parameter, TyperArgument):
             arguments.append((_argument_name(parameter), text.replace("[required]", "").strip()))

@@ -55,7 +55,7 @@ def demo(
     preset = "demo-quick" if quick else "demo"
     config = load_config(preset)
     note(
-        f"Demo: {rounds} rounds on {config.corpus.count} built-in scenes with the shipped models, no downloads.\n"
+        f"Demo on {config.corpus.count} built-in scenes with the shipped models, no downloads; rounds: {rounds}.\n"
         f"A demo that was cut off continues. Workspace: {workspace}"
     )
     opened = _run(preset, workspace, clips=None, rounds=rounds)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from data_specs.config import load_config
-from flows.cli import app, main
+from flows.cli import COMMANDS, GROUPS, main
 from pipeline.round import STAGES, open_workspace
 from tests.flows.corpus import write_corpus
 
@@ -33,8 +33,8 @@ def failure(capsys, *arguments: str) -> tuple[int, str]:
 
 def all_commands() -> list[list[str]]:
     """The words of every command of the command line."""
-    own = [[command.callback.__name__] for command in app.registered_commands if command.callback]
-    return [*own, ["shards", "verify"], ["weights", "fetch"], ["weights", "forget"]]
+    one_word = [[command.__name__] for commands in COMMANDS.values() for command in commands]
+    return one_word + [[first, second] for first, (_, _, own) in GROUPS.items() for second in own]
 
 
 @pytest.mark.parametrize("words", all_commands(), ids=" ".join)

@@ -1,5 +1,7 @@
 """One recording into files that sum to it, whatever its length, rate and channels."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
@@ -60,6 +62,19 @@ def test_windows_join_without_a_seam(tmp_path, duration_s):
     soundfile.write(tmp_path / "long.wav", audio, 8_000, subtype="FLOAT")
     stems = separate_recording(tmp_path / "long.wav", ["Rain"], Scaled(0.5), out=tmp_path / "long", picture=False)
     np.testing.assert_allclose(read(stems.names.tracks[0]), 0.5 * audio, atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_recording(tmp_path):
+    peaks = []
+    for minutes in (1, 1, 4):  # the first one pays for what is made once
+        with soundfile.SoundFile(tmp_path / "long.wav", "w", 8_000, 1, "FLOAT") as file:
+            for _ in range(minutes):
+                file.write(noise(60.0, 8_000, 1))
+        tracemalloc.start()
+        separate_recording(tmp_path / "long.wav", ["Rain"], Scaled(0.5), out=tmp_path / "long")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.2 * peaks[1]
 
 
 def test_energies_are_told_in_decibels_of_the_recording(tmp_path):
