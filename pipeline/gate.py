@@ -123,8 +123,8 @@ class CalibratedGate:
         self.config = config
         self._first, self._second = first, second
         self._vetoed, self._known = frozenset(vetoed), frozenset(known)
-        self._itt = _cautious(config.itt_probability, caution)
-        self._sst = _cautious(config.sst_probability, caution)
+        self._itt = cautious(config.itt_probability, caution)
+        self._sst = cautious(config.sst_probability, caution)
 
     def in_doubt(self, clips: Sequence[Scored]) -> list[tuple[int, int]]:
         """Tracks that the first look leaves a chance of at least ``doubt_probability`` to be good."""
@@ -179,5 +179,6 @@ class CalibratedGate:
         )
 
 
-def _cautious(probability: float, caution: float) -> float:
+def cautious(probability: float, caution: float) -> float:
+    """A wanted probability, moved towards 1 by the share ``caution`` of the way."""
     return probability + caution * (1 - probability)

@@ -19,7 +19,7 @@ from data_specs.scores import SCORES
 from pipeline.report.history import Past, history, stored_summary
 from pipeline.report.problems import Findings, find_problems
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary
-from pipeline.report.tables import evaluation_rows, stage_rows, time_rows, yield_rows
+from pipeline.report.tables import calibration_rows, evaluation_rows, stage_rows, time_rows, yield_rows
 from pipeline.report.words import amount_of_time, count, number, percent, plural, signed, tier_word
 from pipeline.workspace import Workspace
 
@@ -89,6 +89,10 @@ def _markdown(rounds: Sequence[Past], findings: Findings, config: Config, addres
         parts += ["## Audio per category", _categories(summary)]
         parts += ["## Scores", _scores(summary, rounds[-2].summary if len(rounds) > 1 else None)]
         parts += ["## Yield against threshold", _yields(rounds, summary)]
+    calibrated = calibration_rows(state.calibration)
+    if calibrated:
+        rows = [(f"best {row['best']}", percent(row["stated"]), percent(row["true"])) for row in calibrated]
+        parts += ["## Calibration of the gate", _table(("tracks", "good, as it says", "good, in truth"), rows)]
     if state.metrics:
         parts += ["## Evaluation", _evaluations(rounds)]
     times = time_rows(state, summary, config)

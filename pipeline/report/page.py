@@ -35,6 +35,7 @@ from pipeline.report.listen import Gallery
 from pipeline.report.problems import find_problems
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary
 from pipeline.report.tables import (
+    calibration_rows,
     evaluation_rows,
     label_rows,
     metric_rows,
@@ -97,6 +98,7 @@ def round_page(
         score_figures=score_figures(summary),
         stages=stage_rows(state.counts),
         yields=yield_rows(rounds, summary),
+        calibrations=calibration_rows(state.calibration),
         labels=label_rows(state, summary),
         evaluations=evaluation_rows(rounds),
         metrics=metric_rows(state.metrics),

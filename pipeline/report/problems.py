@@ -17,7 +17,8 @@ from data_specs.scores import SCORES
 from pipeline.ledger import RoundState
 from pipeline.report.history import Past
 from pipeline.report.summary import LabelFigures, RoundSummary, stability_index
-from pipeline.report.words import amount_of_time, listed, number, ordered, percent, plural, signed
+from pipeline.report.tables import calibration_rows
+from pipeline.report.words import amount_of_time, listed, number, ordered, percent, plural, sentence, signed
 
 FAILED_BAD = 0.05
 SILENT_BAD = 0.05
@@ -27,6 +28,7 @@ YIELD_FALL = 0.05
 LABEL_FALL, LABEL_TRACKS = 0.25, 20
 EMPTY_LABEL_TRACKS = 5
 WORSE_DB = 1.0
+PROMISE = 0.1
 
 
 class Problem(Record):
@@ -102,6 +104,32 @@ def _worse_labels(one: _Round) -> Iterator[Problem]:
             detail=f"SDR improvement on held-out mixtures: {_values(worse)}. "
             "Their tracks are no better than the clips they come from.",
             labels=tuple(name for _, name, _ in worse),
+        )
+
+
+def _calibration(one: _Round) -> Iterator[Problem]:
+    """Whether the gate knows what its scores are worth."""
+    calibration = one.state.calibration
+    if calibration.get("warning"):
+        title = "The gate could not be calibrated" if calibration["gate"] == "paper" else "The gate is cautious"
+        yield Problem(level="watch", title=title, detail=f"{sentence(calibration['warning'])}.")
+    rows = calibration_rows(calibration)
+    broken = [row for row in rows if row["stated"] - row["true"] > max(PROMISE, 2 * row["error"])]
+    if broken:
+        said = [f"{percent(row['true'])} of the best {row['best']}, not {percent(row['stated'])}" for row in broken]
+        yield Problem(
+            level="bad",
+            title="The gate promises more than it keeps on scenes with known truth",
+            detail=f"Good tracks are {listed(said)}.",
+        )
+    vetoed = tuple(calibration.get("vetoed", ()))
+    if vetoed:
+        yield Problem(
+            level="watch",
+            title=f"{plural(len(vetoed), 'label')} without kept tracks, because separation makes them worse",
+            detail=f"On scenes with known truth, their tracks are further from the truth than the mixture: "
+            f"{listed(list(vetoed), 6)}.",
+            labels=vetoed,
         )
 
 
@@ -230,6 +258,7 @@ _CHECKS: dict[str, Callable[[_Round], Iterator[Problem]]] = {
     "the round is finished": _end,
     "no input failed": _failures,
     "separation improves every label": _worse_labels,
+    "the gate knows what its scores are worth": _calibration,
     "the new separator is no step back": _training,
     "the tagger agrees with the labels": _tags,
     "no kept track is nearly silent": _near_silent,

@@ -131,7 +131,7 @@ class Totals:
     def summary(self, workspace: Workspace, round_number: int, config: Config) -> RoundSummary:
         """Everything counted, and the hours of the single-source clips beside it."""
         single_s = _single_source_seconds(workspace)
-        thresholds = gate_thresholds(config)
+        thresholds = gate_thresholds(config, workspace.round_state(round_number).calibration)
         matrix_labels = [label for label, _ in _most_common(self.label_clips)[:TOGETHER_LABELS]]
         return RoundSummary(
             round=round_number,

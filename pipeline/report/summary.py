@@ -12,11 +12,12 @@ Example::
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import get_args
+from typing import Any, get_args
 
 from data_specs.config import Config
 from data_specs.records import Record, Tier
 from data_specs.scores import SCORES
+from pipeline.gate import cautious
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
 KEPT_TIERS = tuple(tier for tier in TIERS if tier != "rejected")
@@ -176,11 +177,18 @@ class RoundSummary(Record):
         return next((row for row in self.yields if row.threshold_db == threshold_db), None)
 
 
-def gate_thresholds(config: Config) -> dict[str, dict[str, float]]:
-    """What the gate asks of the scores: score -> tier -> threshold, in the scores' units."""
+def gate_thresholds(config: Config, calibration: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """What the gate asked of the scores: score -> tier -> threshold, in the scores' units.
+
+    Args:
+        config: of the round.
+        calibration: of the round, as in ``RoundState``: a calibration that could not be made leaves the decision to the
+            paper's thresholds, one that cannot be trusted in full asks for more.
+    """
     gate = config.gate
-    if gate.preset == "calibrated":
-        return {"good_probability": {"itt": gate.itt_probability, "sst": gate.sst_probability}}
+    if calibration.get("gate") == "calibrated":
+        wanted = {"itt": gate.itt_probability, "sst": gate.sst_probability}
+        return {"good_probability": {tier: cautious(value, calibration["caution"]) for tier, value in wanted.items()}}
     remix = {"itt": gate.itt_db, "sst": gate.sst_db}
     return {"re_sdr_db": remix, "re_si_sdr_db": remix}
 

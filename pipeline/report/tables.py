@@ -8,6 +8,7 @@ Example::
         print(row["title"], row["counts"].kept)
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,19 @@ def yield_rows(rounds: Sequence[Past], summary: RoundSummary) -> list[dict[str, 
                 tiers = [tier for tier, value in past.summary.thresholds.get("re_sdr_db", {}).items()]
                 tiers = [t for t in tiers if past.summary.thresholds["re_sdr_db"][t] == threshold_db]
                 rows.append({"round": past.state.number, "yield": found, "tiers": tiers})
+    return rows
+
+
+def calibration_rows(calibration: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of the tracks that the gate is surest of, on scenes that it was not fitted on: the share that is good.
+
+    ``stated`` is what the gate says, ``true`` what it is, ``error`` the standard error of that. No rows where the
+    paper's thresholds decided.
+    """
+    rows = []
+    for best, precision in calibration.get("precision", {}).items():
+        true, tracks = precision["true"], calibration["tracks"] * int(best.removesuffix("%")) / 100
+        rows.append({"best": best, **precision, "error": math.sqrt(true * (1 - true) / max(tracks, 1.0))})
     return rows
 
 

@@ -18,7 +18,7 @@ from pipeline.report.figures import SMALL, Figure
 from pipeline.report.history import EVALUATED_MODE, Past
 from pipeline.report.summary import KEPT_TIERS
 from pipeline.report.svg import COLOURS, STYLE, new_figure, themed_svg
-from pipeline.report.words import amount_of_time, number, percent, signed, tier_word, time_unit
+from pipeline.report.words import amount_of_time, number, percent, sentence, signed, tier_word, time_unit
 
 METRICS = (("sdri_db", "SDRi", "sst"), ("si_sdri_db", "SI-SDRi", "single"))
 
@@ -105,7 +105,7 @@ def kept_figure(rounds: Sequence[Past]) -> Figure | None:
         )
         for past in rounds
     )
-    return Figure("Audio that the gate kept", svg, f"{text[0].upper()}{text[1:]} of the tracks.", columns, rows)
+    return Figure("Audio that the gate kept", svg, f"{sentence(text)} of the tracks.", columns, rows)
 
 
 def score_trends(rounds: Sequence[Past]) -> list[Figure]:

@@ -32,6 +32,11 @@ def good(number=1, **changes):
     return RoundSummary(**{**fields, **changes})
 
 
+def calibration(**changes):
+    precision = {"10%": {"stated": 0.95, "true": 0.93}, "50%": {"stated": 0.8, "true": 0.75}}
+    return {"calibration": {"gate": "calibrated", "warning": "", "tracks": 400, "precision": precision, **changes}}
+
+
 def state(**changes):
     side = {"labels": {"Bark": {"sdri_db": 5.0, "n": 9}}}
     fields = {
@@ -51,6 +56,12 @@ def test_a_good_round_has_no_problems_and_says_what_was_checked():
     findings = find_problems(state(), good(2), [Past(state(), good(1))])
     assert findings.problems == ()
     assert "no kept track is nearly silent" in findings.fine
+
+
+def test_a_gate_that_keeps_its_promises_within_the_error_of_few_tracks_is_no_problem():
+    assert titles(state(**calibration()), good()) == []
+    few = calibration(tracks=40, precision={"10%": {"stated": 0.95, "true": 0.75}})
+    assert titles(state(**few), good()) == []
 
 
 @pytest.mark.parametrize(
@@ -90,6 +101,10 @@ def test_a_check_finds_what_it_is_for(changes, words):
             },
             "more than 1 dB worse on 1 label",
         ),
+        (calibration(gate="paper", warning="too few tracks", precision={}), "The gate could not be calibrated"),
+        (calibration(warning="clips differ from the scenes"), "The gate is cautious"),
+        (calibration(precision={"25%": {"stated": 0.9, "true": 0.7}}), "The gate promises more than it keeps"),
+        (calibration(vetoed=["Rain"]), "1 label without kept tracks, because separation makes them worse"),
     ],
 )
 def test_a_check_of_the_round_finds_what_it_is_for(changes, words):

@@ -10,7 +10,7 @@ from data_specs.config import Config
 from data_specs.records import Track, content_id, table_of
 from pipeline.gate import PaperGate
 from pipeline.report.scan import ClipSample, Totals, track_batches
-from pipeline.report.summary import TIERS
+from pipeline.report.summary import TIERS, gate_thresholds
 from pipeline.workspace import Workspace
 from tests.pipeline.report.rounds import EVIL, tracks_of
 
@@ -67,6 +67,13 @@ def test_a_threshold_keeps_exactly_what_the_gate_keeps(workspace, score_db):
     summary = summarised(rows, workspace)
     assert bool(summary.yield_at(10.0).tracks) == (decision.tier != "rejected")
     assert bool(summary.yield_at(15.0).clips) == (decision.tier == "sst")
+
+
+def test_the_thresholds_of_a_round_are_those_that_decided():
+    config = Config.model_validate({"gate": {"preset": "calibrated", "itt_probability": 0.8}})
+    wanted = gate_thresholds(config, {"gate": "calibrated", "caution": 0.5})
+    assert wanted["good_probability"]["itt"] == pytest.approx(0.9)
+    assert set(gate_thresholds(config, {"gate": "paper", "caution": 0.0})) == {"re_sdr_db", "re_si_sdr_db"}
 
 
 def test_the_median_of_a_score_is_within_a_bin(workspace):

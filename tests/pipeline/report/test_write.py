@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.calibration import Calibration
 from pipeline.ledger import RoundState
 from pipeline.report import write_overview, write_report
+from pipeline.report.artifacts import round_artifacts
 from pipeline.report.history import stored_summary
 from pipeline.workspace import Workspace
 from tests.pipeline.report.rounds import CONFIG, EVIL, QUIET, metrics
@@ -156,6 +158,24 @@ def test_a_candidate_without_figures_is_shown_as_such(workspace):
         workspace.write_round_state(state.model_copy(update=update))
         write_report(workspace, 1, config=QUIET)
         assert "The separator stays the old one: no figure." in page_of(workspace).text
+
+
+def test_a_calibrated_gate_shows_what_its_probabilities_are_worth(workspace):
+    calibration = Calibration(
+        gate="calibrated",
+        tracks=400,
+        sources=80,
+        scenes=200,
+        good_share=0.41,
+        auc=0.87,
+        precision={"10%": {"stated": 0.93, "true": 0.9}},
+    )
+    state = workspace.round_state(1).model_copy(update={"calibration": calibration.model_dump(mode="json")})
+    workspace.write_round_state(state)
+    write_report(workspace, 1, config=QUIET)
+    assert "best 10 % 93 % 90 % all 41 %" in page_of(workspace).text
+    assert "400 tracks of 200 scenes" in page_of(workspace).text
+    assert "| best 10% | 93 % | 90 % |" in round_artifacts(workspace, 1)[0].markdown
 
 
 def test_the_overview_leads_to_every_round_and_shows_trends(written):
