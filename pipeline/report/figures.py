@@ -176,8 +176,8 @@ def together_figure(summary: RoundSummary) -> Figure:
         ((int(pairs[a, b]), labels[a], labels[b]) for a, b in zip(*np.nonzero(pairs), strict=True)),
         key=lambda pair: (-pair[0], pair[1:]),
     )
-    said = "; ".join(f"{a} and {b} in {n}" for n, a, b in found[:3])
-    text = f"Most often together: {said} clips." if found else "No two of these labels share a clip."
+    said = "; ".join(f"{a} and {b} ({plural(n, 'clip')})" for n, a, b in found[:3])
+    text = f"Most often together: {said}." if found else "No two of these labels share a clip."
     return Figure(
         "Labels that share clips", svg, text, ("labels", "", "clips"), tuple((a, b, n) for n, a, b in found[:40])
     )
@@ -217,8 +217,9 @@ def label_figure(summary: RoundSummary, score: Score) -> Figure | None:
         axes.grid()
         svg = themed_svg(figure, "label-yield", label=f"Kept share over the median {score.title} of every label")
     worst, best = by_yield[0], by_yield[-1]
-    text = f"{best.label} keeps most, {percent(best.kept_share)} of {best.all.tracks:,} tracks; {worst.label} least, "
-    text += f"{percent(worst.kept_share)} of {worst.all.tracks:,}. A dot's area is the number of tracks."
+    text = f"{best.label} keeps most, {percent(best.kept_share)} of {plural(best.all.tracks, 'track')}; "
+    text += f"{worst.label} least, {percent(worst.kept_share)} of {worst.all.tracks:,}. "
+    text += "A dot's area is the number of tracks."
     return Figure("Yield and quality per label", svg, text)
 
 
@@ -249,7 +250,8 @@ def training_figure(history: Mapping[str, Any]) -> Figure | None:
     if loss:
         said.append(f"the loss went from {number(loss[0])} to {number(loss[-1])}")
     if validation:
-        said.append(f"validation SDRi from {number(validation[0])} to {number(validation[-1])} dB")
+        begin = f"from {number(validation[0])} to" if len(validation) > 1 else "is"
+        said.append(f"validation SDRi {begin} {number(validation[-1])} dB")
     text = f"In {plural(len(loss) or len(validation), 'step')} {' and '.join(said)}."
     return Figure("Training", svg, text)
 

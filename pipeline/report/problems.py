@@ -42,7 +42,7 @@ class Problem(Record):
 
 
 class Findings(NamedTuple):
-    """Problems, the bad ones first, and the names of the checks that found nothing."""
+    """Problems, the bad ones first, and what was checked and is fine."""
 
     problems: tuple[Problem, ...]
     fine: tuple[str, ...]
@@ -64,11 +64,12 @@ def find_problems(state: RoundState, summary: RoundSummary, earlier: Sequence[Pa
     """
     found: list[Problem] = []
     fine: list[str] = []
-    for name, check in _CHECKS.items():
-        own = list(check(_Round(state, summary, earlier)))
+    one = _Round(state, summary, earlier)
+    for check in _CHECKS:
+        own = list(check.find(one))
         found += own
-        if not own:
-            fine.append(name)
+        if not own and check.applies(one):
+            fine.append(check.fine)
     return Findings(tuple(sorted(found, key=lambda problem: problem.level != "bad")), tuple(fine))
 
 
@@ -254,14 +255,30 @@ def _counts(counts: dict[str, int], what: str = "") -> str:
     return listed([f"{name} ({n:,}{' ' + what if what else ''})" for name, n in ordered(counts)], 6)
 
 
-_CHECKS: dict[str, Callable[[_Round], Iterator[Problem]]] = {
-    "the round is finished": _end,
-    "no input failed": _failures,
-    "separation improves every label": _worse_labels,
-    "the gate knows what its scores are worth": _calibration,
-    "the new separator is no step back": _training,
-    "the tagger agrees with the labels": _tags,
-    "no kept track is nearly silent": _near_silent,
-    "every label has kept tracks": _yield,
-    "no drift against the last round": _drift,
-}
+class _Check(NamedTuple):
+    """What a round without a finding can say of itself, what looks for findings, and whether there is what it needs."""
+
+    fine: str
+    find: Callable[[_Round], Iterator[Problem]]
+    applies: Callable[[_Round], bool] = lambda one: True
+
+
+def _labels_are_evaluated(one: _Round) -> bool:
+    return bool((one.state.metrics.get("current") or {}).get("labels"))
+
+
+def _is_calibrated(one: _Round) -> bool:
+    return one.state.calibration.get("gate") == "calibrated"
+
+
+_CHECKS = (
+    _Check("the round is finished", _end),
+    _Check("no input failed", _failures),
+    _Check("separation improves every label", _worse_labels, _labels_are_evaluated),
+    _Check("the gate knows what its scores are worth", _calibration, _is_calibrated),
+    _Check("the new separator is no step back", _training, lambda one: one.state.promotion is not None),
+    _Check("the tagger agrees with the labels", _tags, lambda one: bool(one.summary.heard.checked)),
+    _Check("no kept track is nearly silent", _near_silent, lambda one: bool(one.summary.kept.tracks)),
+    _Check("every label has kept tracks", _yield, lambda one: bool(one.summary.tracks)),
+    _Check("no drift against the last round", _drift, lambda one: bool(one.earlier)),
+)

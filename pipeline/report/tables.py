@@ -39,6 +39,7 @@ METRIC_TITLES = {
     "re_sdr_db": "Re-SDR of the remix",
 }
 ROUND_METRICS = ("sdri_db", "si_sdri_db", "silence_sdr_db", "re_sdr_db")
+HEARING = ("tag", "separate")
 YIELD_THRESHOLDS_DB = (5.0, 10.0, 15.0, 20.0)
 
 
@@ -132,7 +133,8 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def time_rows(state: RoundState, summary: RoundSummary, config: Config) -> list[dict[str, Any]]:
-    """Per stage: wall time, the CPU and GPU hours of its workers, and how much faster than the clips' own length.
+    """Per stage: wall time, the CPU and GPU hours of its workers; for those that hear every clip, how much faster than
+    the clips' own length.
 
     Stages without workers of their own run on one CPU.
     """
@@ -148,7 +150,7 @@ def time_rows(state: RoundState, summary: RoundSummary, config: Config) -> list[
                 "seconds": seconds,
                 "cpu_h": seconds * cpus / 3600,
                 "gpu_h": seconds * gpus / 3600,
-                "speed": summary.clips_s / seconds if summary.clips_s else None,
+                "speed": summary.clips_s / seconds if summary.clips_s and stage in HEARING else None,
             }
         )
     return rows

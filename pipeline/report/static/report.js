@@ -56,6 +56,9 @@ const dataEngine = (() => {
     observer.observe(node);
   }
 
+  // What was kept stands at the right end of the flow: on a narrow screen that is what there is to see first.
+  for (const drawing of document.querySelectorAll("#flow .drawing")) drawing.scrollLeft = drawing.scrollWidth;
+
   // Sortable tables: a cell's data-v (or its text) decides; cells without a value come last.
   function valueOf(cell) {
     const raw = cell.dataset.v ?? cell.textContent.trim().replaceAll(",", "").replace("−", "-");

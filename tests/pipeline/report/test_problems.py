@@ -58,6 +58,12 @@ def test_a_good_round_has_no_problems_and_says_what_was_checked():
     assert "no kept track is nearly silent" in findings.fine
 
 
+def test_what_could_not_be_checked_is_not_called_fine():
+    first = find_problems(state(metrics={}, promotion=None), RoundSummary(round=1), []).fine
+    assert first == ("the round is finished", "no input failed")
+    assert "the gate knows what its scores are worth" in find_problems(state(**calibration()), good(), []).fine
+
+
 def test_a_gate_that_keeps_its_promises_within_the_error_of_few_tracks_is_no_problem():
     assert titles(state(**calibration()), good()) == []
     few = calibration(tracks=40, precision={"10%": {"stated": 0.95, "true": 0.75}})

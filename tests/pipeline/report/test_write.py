@@ -63,7 +63,7 @@ def test_the_page_says_what_happened(written):
         "SDR improvement",
         "+0.50",
         "separate took 99 % of 71 s.",
-        "final loss db",
+        "final loss (dB)",
         "1 input of ingest failed",
         "The separator stays the old one: better.",
     ):
