@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def plan(
     config: Annotated[
         str,
-        typer.Argument(metavar="[CONFIG]", help="YAML file, or the name of a preset.", autocompletion=complete_config),
+        typer.Argument(metavar="CONFIG", help="YAML file, or the name of a preset.", autocompletion=complete_config),
     ] = "embedded",
     clips: Annotated[int, typer.Option(metavar="N", min=1, help="Clips of the configured length.")] = 100_000,
     labels_per_clip: Annotated[float, typer.Option(metavar="X", min=1.0, help="Mean labels of a clip.")] = 2.3,

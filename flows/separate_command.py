@@ -165,7 +165,7 @@ def _separated(stems: "Stems") -> dict[str, Any]:
 def _remarks(stems: "Stems") -> list[str]:
     """What somebody who only wants the files should know all the same."""
     silent = [track.label for track in stems.tracks if not track.heard]
-    remarks = [f"nothing of {', '.join(silent)} is heard: expect leakage only in its track"] if silent else []
+    remarks = [f"nothing of {', '.join(silent)} is heard: listen, its track may be leakage only"] if silent else []
     if stems.truncated:
         remarks.append(f"breaks off after {stems.duration_s:.1f} s, what is there was separated")
     return remarks

@@ -16,7 +16,7 @@ from typing import Any
 from data_specs.config import Config
 from data_specs.records import Record
 from data_specs.scores import SCORES
-from pipeline.report.history import Past, history, stored_summary
+from pipeline.report.history import Past, history, settings_of, stored_summary
 from pipeline.report.problems import Findings, find_problems
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary
 from pipeline.report.tables import calibration_rows, evaluation_rows, stage_rows, time_rows, yield_rows
@@ -46,8 +46,9 @@ def round_artifacts(workspace: Workspace, round_number: int) -> list[Artifact]:
     Raises:
         UserError: there is no workspace.
     """
-    config = workspace.config
-    past = Past(workspace.round_state(round_number), stored_summary(workspace, round_number, config))
+    state = workspace.round_state(round_number)
+    config = settings_of(workspace, state)
+    past = Past(state, stored_summary(workspace, round_number, config))
     rounds = [*history(workspace, up_to=round_number), past]
     findings = find_problems(past.state, past.summary, rounds[:-1])
     about = f"Round {round_number} of {workspace.uri}"

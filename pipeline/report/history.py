@@ -47,13 +47,19 @@ class Past(NamedTuple):
 
 
 def history(workspace: Workspace, *, up_to: int | None = None) -> list[Past]:
-    """Rounds before ``up_to`` (all rounds by default), the first one first."""
-    config = workspace.config
+    """All rounds, the first one first; with ``up_to``, those before it that came to their end, to compare it with."""
+    states = map(workspace.round_state, workspace.round_numbers())
     return [
-        Past(workspace.round_state(number), stored_summary(workspace, number, config))
-        for number in workspace.round_numbers()
-        if up_to is None or number < up_to
+        Past(state, stored_summary(workspace, state.number, settings_of(workspace, state)))
+        for state in states
+        if up_to is None or (state.number < up_to and state.next_stage in (None, "report"))
     ]
+
+
+def settings_of(workspace: Workspace, state: RoundState) -> Config:
+    """The configuration that a round began with, and what the workspace's configuration says of reports."""
+    config = workspace.config
+    return state.settings.model_copy(update={"report": config.report}) if state.config else config
 
 
 def stored_summary(workspace: Workspace, round_number: int, config: Config) -> RoundSummary:

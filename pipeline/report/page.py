@@ -15,7 +15,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from data_specs.config import Config
 from data_specs.scores import SCORES
 from pipeline.ledger import RoundState
 from pipeline.report import words
@@ -30,7 +29,7 @@ from pipeline.report.figures import (
     yield_figure,
 )
 from pipeline.report.flow_figure import flow_figure
-from pipeline.report.history import Past
+from pipeline.report.history import Past, settings_of
 from pipeline.report.listen import Gallery
 from pipeline.report.problems import find_problems
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary
@@ -71,7 +70,7 @@ def round_page(
         gallery: the listening sample that lies beside the page.
         table: the table of tracks that lies beside the page.
     """
-    config = Config.model_validate(state.config) if state.config else workspace.config
+    config = settings_of(workspace, state)
     previous = earlier[-1] if earlier else None
     rounds = [*earlier, Past(state, summary)]
     seconds = {stage: taken for stage, taken in state.timings_s.items() if taken > 0}
@@ -121,6 +120,7 @@ def overview_page(workspace: Workspace, rounds: Sequence[Past]) -> str:
         "overview.html.j2",
         workspace=workspace,
         rounds=rounds,
+        aside=workspace.set_aside(workspace.config),
         findings=[find_problems(past.state, past.summary, rounds[:place]) for place, past in enumerate(rounds)],
         figures=figures,
         score_figures=score_trends(rounds),

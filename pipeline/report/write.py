@@ -15,7 +15,7 @@ from data_specs.config import Config
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.report.data_files import write_data
 from pipeline.report.failures import find_failures
-from pipeline.report.history import SUMMARY_FILE, history
+from pipeline.report.history import SUMMARY_FILE, history, settings_of
 from pipeline.report.listen import Gallery
 from pipeline.report.page import copy_static, overview_page, round_page
 from pipeline.report.scan import ClipSample, Totals, track_batches
@@ -38,13 +38,15 @@ def write_report(
         workspace: holds the round.
         round_number: which one; it need not be finished.
         progress: told about the listening sample, which takes longest.
-        config: decides what the report shows; the workspace's own by default.
+        config: its section ``report`` decides what is shown; the workspace's own by default. All else is as the round
+            began with it.
 
     Raises:
         UserError: there is no workspace.
     """
-    config = config or workspace.config
     state = workspace.round_state(round_number)
+    report = (config or workspace.config).report
+    config = settings_of(workspace, state).model_copy(update={"report": report})
     with tempfile.TemporaryDirectory(prefix="sound-data-engine-") as temporary:
         folder = Path(temporary)
         summary, gallery, table = _collect(workspace, round_number, config, folder, progress)

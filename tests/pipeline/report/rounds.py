@@ -73,7 +73,7 @@ def add_round(workspace, number, *, tiers=("sst", "itt", "rejected"), sdri_db=4.
         workspace.write_clips("natural", [*clips, failed])
         single = Clip(clip_id="s", path="s.wav", labels=("Bark",), duration_s=30.0)
         workspace.write_clips("single_source", [single])
-    workspace.write_tags(number, [TaggedClip(clip_id=clip.clip_id, labels=("Bark", EVIL)) for clip in clips])
+    workspace.commit_tags(number, "u", [TaggedClip(clip_id=clip.clip_id, labels=("Bark", EVIL)) for clip in clips])
     workspace.commit_unit(number, "u", rows, shard_bytes(items, sample_rate_hz=RATE_HZ))
     workspace.round_storage(number).child("checkpoint").write_bytes(
         "training.json", b'{"step": [2, 4], "loss": [3.0, 2.0, 1.5, 1.0], "validation_sdri_db": [1.0, 2.0]}'
