@@ -111,6 +111,7 @@ def round_page(
 
 def overview_page(workspace: Workspace, rounds: Sequence[Past]) -> str:
     """The page over all rounds as HTML; ``rounds`` are in their order."""
+    promoted = [past.sdri_db for past in rounds if past.state.promoted and past.sdri_db is not None]
     figures: dict[str, Figure | None] = {
         "evaluation": evaluation_figure(rounds),
         "kept": kept_figure(rounds),
@@ -120,6 +121,8 @@ def overview_page(workspace: Workspace, rounds: Sequence[Past]) -> str:
         "overview.html.j2",
         workspace=workspace,
         rounds=rounds,
+        start_db=rounds[0].sdri_before_db if rounds else None,
+        promoted_db=promoted[-1] if promoted else None,
         aside=workspace.set_aside(workspace.config),
         findings=[find_problems(past.state, past.summary, rounds[:place]) for place, past in enumerate(rounds)],
         figures=figures,

@@ -83,15 +83,16 @@ def kept_figure(rounds: Sequence[Past]) -> Figure | None:
             heights = np.array(
                 [past.summary.tiers[tier].seconds if tier in past.summary.tiers else 0 for past in rounds]
             )
-            axes.bar(places, heights / unit_s, 0.6, bottom, color=COLOURS[tier], lw=0)
+            axes.bar(places, heights / unit_s, 0.6, bottom, color=COLOURS[tier], lw=0, label=tier_word(tier))
             bottom += heights / unit_s
         for place, top, past in zip(places, bottom, rounds, strict=True):
             share = percent(past.summary.kept_share)
             axes.annotate(share, (place, top), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=10.5)
         _rounds_axis(axes, places)
         axes.set_ylabel(f"kept audio ({unit})")
-        axes.set_ylim(0, 1.15 * max(bottom))
+        axes.set_ylim(0, 1.3 * max(bottom))
         axes.grid(axis="y")
+        axes.legend(ncols=2, loc="upper left", handlelength=1, columnspacing=1.2)
         svg = themed_svg(figure, "kept", label="Audio kept per round")
     said = [(past.state.number, past.summary.kept.seconds, past.summary.kept_share) for past in rounds[-3:]]
     text = "; ".join(f"round {n} kept {amount_of_time(seconds)}, {percent(share)}" for n, seconds, share in said)
