@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-START_S = 120.0
+START_S = 300.0
 
 
 @pytest.fixture(scope="session")
