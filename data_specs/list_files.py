@@ -40,7 +40,7 @@ def list_rows(
         UserError: no such file, not what its suffix says, no such column, or a row that does not fit the header.
     """
     if kind_of(path) != fs.FileType.File:
-        raise UserError(f"no file {path}")
+        raise UserError(f"no file {path}: check the path")
     if Path(path).suffix.lower() in PARQUET_SUFFIXES:
         return _parquet_rows(path, required, optional, lists)
     return _csv_rows(path, required, optional)
