@@ -58,13 +58,12 @@ def demo(
         f"Demo on {config.corpus.count} built-in scenes with the shipped models, no downloads; rounds: {rounds}.\n"
         f"A demo that was cut off continues. Workspace: {workspace}"
     )
-    opened = _run(preset, workspace, clips=None, rounds=rounds)
+    _run(preset, workspace, clips=None, rounds=rounds)
     note(
         "Next:\n"
         f"  data-engine status {workspace}\n"
         f"  data-engine shards verify {workspace}\n"
-        "  data-engine separate RECORDING.wav --label Bark --label Rain --out tracks"
-        f" --checkpoint {opened.current_checkpoint()}\n"
+        f"  data-engine separate RECORDING.wav --label Bark --label Rain --out tracks --checkpoint {workspace}\n"
         "  data-engine run embedded --clips YOUR_CLIPS.csv --workspace ./workspace"
     )
 
@@ -86,7 +85,7 @@ def run(
     _run(config, workspace, clips=clips, rounds=rounds)
 
 
-def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) -> "Workspace":
+def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) -> None:
     from flows.status import absolute, absolute_config, overrides_of, rounds_to_run, summary
     from flows.tables import print_summary
     from pipeline.workspace import Workspace
@@ -116,7 +115,6 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
         print(f"Report: {report}")
 
     result({**content, "report": report}, text=show, brief=report)
-    return opened
 
 
 def _report_path(workspace: "Workspace", round_number: int) -> str:
