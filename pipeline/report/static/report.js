@@ -57,7 +57,9 @@ const dataEngine = (() => {
   }
 
   // What was kept stands at the right end of the flow: on a narrow screen that is what there is to see first.
-  for (const drawing of document.querySelectorAll("#flow .drawing")) drawing.scrollLeft = drawing.scrollWidth;
+  for (const drawing of document.querySelectorAll("#flow .drawing")) {
+    whenNear(drawing, () => { drawing.scrollLeft = drawing.scrollWidth; });
+  }
 
   // Sortable tables: a cell's data-v (or its text) decides; cells without a value come last.
   function valueOf(cell) {
