@@ -214,7 +214,7 @@ class SeparateConfig(Section):
 class GateConfig(Section):
     """Which tracks are kept: by the paper's thresholds (A.2), or by a model calibrated on scenes with known truth."""
 
-    preset: Literal["paper", "calibrated"] = "paper"
+    preset: Literal["paper", "calibrated"] = "calibrated"
     itt_db: float = Field(10.0, description="Re-SDR and Re-SISDR above this keep a clip's tracks (preset paper).")
     sst_db: float = Field(15.0, description="The same for clips that train with their own tracks.")
     good_db: float = Field(5.0, description="A track is good when its SI-SDR is above this.")

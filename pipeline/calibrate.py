@@ -37,7 +37,7 @@ from pipeline.label_queries import round_encoder
 from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG, Partition, leaky_truth
 from pipeline.progress import NO_PROGRESS, Progress
-from pipeline.quality import CalibrationTrack, Scores
+from pipeline.quality import FOLDS, CalibrationTrack, Scores
 from pipeline.units import clips_with_tags
 from pipeline.workspace import Workspace
 
@@ -55,8 +55,9 @@ def calibrate_round(
     if config.gate.preset == "paper":
         return _store(workspace, round_number, [], Calibration(gate="paper"))
     clips = workspace.calibration_clips()
-    if not clips:
-        return _store(workspace, round_number, [], fall_back("no single-source clips could be held back"))
+    if len(clips) < FOLDS:  # nothing could be learned from scenes of so few
+        found = f"{len(clips)} single-source clips could be held back to calibrate on, {FOLDS} are the least"
+        return _store(workspace, round_number, [], fall_back(found))
     source = ClipEvents(clips)
     sets = label_sets(source.labels, workspace.iter_tags(round_number))
     count = config.gate.calibration_scenes

@@ -44,7 +44,7 @@ def small_round(folder: Path, **sections) -> Config:
         "single_source": {"kind": "clip_list", "path": single},
         "tag": {"threshold": 0.0, "labels_max": 2, "unit_clips": 2},
         "separate": {"unit_clips": 2},
-        "gate": {"itt_db": -70, "sst_db": -65},
+        "gate": {"preset": "paper", "itt_db": -70, "sst_db": -65},
         "train": {
             "steps": 8,
             "batch_size": 2,

@@ -20,7 +20,7 @@ import yaml
 SMALL = {
     "audio": {"clip_duration_s": 5.0},
     "separate": {"unit_clips": 3},
-    "gate": {"itt_db": 3.0, "sst_db": 6.0},  # low, so that a few scenes are enough to get shards
+    "gate": {"preset": "paper", "itt_db": 3.0, "sst_db": 6.0},  # low, so that a few scenes are enough to get shards
     "train": {"steps": 2, "batch_size": 2, "validate_every": 2, "validation_mixtures": 4},
     "evaluate": {"mixtures": 3},
 }

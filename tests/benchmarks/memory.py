@@ -32,7 +32,9 @@ from pipeline.workspace import Workspace
 RATE_HZ = 8000
 CLIP_S = 0.25
 GROWTH = 0.10
-CONFIG = Config.model_validate({"audio": {"sample_rate_hz": RATE_HZ}, "gate": {"itt_db": -70, "sst_db": -65}})
+CONFIG = Config.model_validate(
+    {"audio": {"sample_rate_hz": RATE_HZ}, "gate": {"preset": "paper", "itt_db": -70, "sst_db": -65}}
+)
 
 
 class HalfAndHalf:

@@ -123,7 +123,7 @@ def test_a_workspace_without_calibration_clips_falls_back_and_says_why(tmp_path)
     workspace.write_clips("natural", [])
     summary = calibrate_round(workspace, CONFIG, 1)
     assert summary.gate == "paper"
-    assert summary.warning.startswith("no single-source clips could be held back")
+    assert summary.warning.startswith("0 single-source clips could be held back")
     assert isinstance(load_gate(workspace, CONFIG, 1), PaperGate)
 
 

@@ -39,7 +39,7 @@ def config(tmp_path_factory) -> Config:
             "corpus": {"kind": "clip_list", "path": write_list(folder, "natural", NATURAL)},
             "single_source": {"kind": "clip_list", "path": write_list(folder, "single", ["Rain", "Bark"] * 2)},
             "separate": {"unit_clips": 2},
-            "gate": {"itt_db": -70, "sst_db": -65},
+            "gate": {"preset": "paper", "itt_db": -70, "sst_db": -65},
             "train": {"steps": 0},
         }
     )

@@ -34,7 +34,7 @@ def config(s3, tmp_path) -> Config:
         {
             **corpora,
             "separate": {"unit_clips": 2},
-            "gate": {"itt_db": -70, "sst_db": -65},
+            "gate": {"preset": "paper", "itt_db": -70, "sst_db": -65},
             "train": {"steps": 1, "batch_size": 1, "validation_mixtures": 1},
             "evaluate": {"mixtures": 2},
         }
