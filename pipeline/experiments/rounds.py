@@ -29,6 +29,7 @@ from pipeline.experiments.training import START, Lesson, learn, measure
 from pipeline.progress import NO_PROGRESS, Progress
 
 ARMS = ("control", "oracle", "calibrated", "paper", "oracle-gate")
+ROUND_RATE = 0.5  # of the start's learning rate: a round goes on from what is trained already
 
 
 def run_rounds(
@@ -85,6 +86,12 @@ def begin(
     return {"arm": START, "round": 0, "metrics": measure(folder, material, config)}
 
 
+def gently(config: Config) -> Config:
+    """The configuration with the learning rate of a round."""
+    rate = ROUND_RATE * config.train.learning_rate
+    return config.model_copy(update={"train": config.train.model_copy(update={"learning_rate": rate})})
+
+
 @dataclass(frozen=True)
 class _Round:
     """One round of one arm."""
@@ -106,7 +113,7 @@ class _Round:
         learn(
             self.checkpoint,
             self.material,
-            self.config,
+            gently(self.config),
             found.lesson,
             steps=self.size.round_steps,
             batch_size=self.size.batch_size,

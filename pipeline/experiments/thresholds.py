@@ -17,7 +17,7 @@ from data_specs.records import seed_of
 from pipeline.evidence import ClipEvidence
 from pipeline.experiments.gating import above, separate_natural
 from pipeline.experiments.material import Material, Size
-from pipeline.experiments.rounds import begin, once
+from pipeline.experiments.rounds import begin, gently, once
 from pipeline.experiments.training import START, KeptClip, KeptTrack, Lesson, learn, measure, separator_of
 from pipeline.gate import PaperGate
 from pipeline.progress import NO_PROGRESS, Progress
@@ -86,7 +86,7 @@ def _arm(
     learn(
         start,
         material,
-        config.model_copy(update={"train": train}),
+        gently(config.model_copy(update={"train": train})),
         lesson,
         steps=size.round_steps,
         batch_size=size.batch_size,

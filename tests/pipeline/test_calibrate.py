@@ -16,6 +16,7 @@ from pipeline.evidence import ask, examine, finite_or_none, remix_evidence, seco
 from pipeline.gate import CalibratedGate, PaperGate
 from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG
+from pipeline.units import write_plan
 from pipeline.workspace import Workspace
 
 CONFIG = Config.model_validate(
@@ -135,6 +136,7 @@ def test_a_stored_calibration_gives_the_same_gate_again(tmp_path, shared_data):
     workspace = Workspace.open(tmp_path, config)
     workspace.write_clips("single_source", clips)
     workspace.write_clips("natural", [])
+    write_plan(workspace, 1, "tag", [], count=1)
     summary = calibrate_round(workspace, config, 1)
     assert summary.gate == "calibrated", summary.warning
     first, second = load_gate(workspace, config, 1), load_gate(workspace, config, 1)
