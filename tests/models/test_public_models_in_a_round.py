@@ -9,9 +9,10 @@ from models.separator import Separator
 from models.taggers import load_tagger
 from pipeline.label_queries import prepare_queries, round_encoder
 from pipeline.progress import NO_PROGRESS
-from pipeline.separate import separate_unit, work_units
+from pipeline.separate import separate_unit
 from pipeline.tag import tag_clips
-from pipeline.workers import load_separator
+from pipeline.unit_jobs import load_separator
+from pipeline.units import separate_units
 from pipeline.workspace import Workspace
 from tests.pipeline.test_tag import clips_of
 
@@ -37,7 +38,7 @@ def test_clips_without_labels_become_tracks(config, tmp_path):
     assert [(tag.outcome, tag.source, len(tag.labels)) for tag in tags] == [("kept", "panns", 2)] * 2
     assert all(0 < score < 1 for tag in tags for score in tag.scores)
     separator = load_separator(config, config.model.checkpoint, round_encoder(workspace, config))
-    (unit,) = work_units(clips, tags, unit_clips=8)
+    (unit,) = separate_units(zip(clips, tags, strict=True), unit_clips=8)
     tracks = separate_unit(unit, config, separator).tracks
     assert [track.label for track in tracks] == [label for tag in tags for label in tag.labels]
     assert all(track.outcome != "failed" and track.re_sdr_db is not None for track in tracks)

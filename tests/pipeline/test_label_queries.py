@@ -9,7 +9,7 @@ from data_specs.errors import UserError
 from models.checkpoints import EMBEDDED_FOLDER
 from pipeline.label_queries import prepare_queries, round_encoder
 from pipeline.progress import NO_PROGRESS
-from pipeline.workers import load_separator
+from pipeline.unit_jobs import load_separator
 from pipeline.workspace import Workspace
 
 
