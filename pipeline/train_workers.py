@@ -26,6 +26,7 @@ import torch.distributed as dist
 
 from data_specs.config import Config
 from data_specs.errors import UserError
+from data_specs.filesystems import first_line
 from data_specs.records import Record, content_id, seed_of
 from models.checkpoints import checkpoint_hash, load_separator, save_separator
 from models.lora import merge_lora, with_lora
@@ -175,16 +176,23 @@ def _run_workers(
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise repairable(error, workspace.uri) or RuntimeError(_why(error)) from error
-    steps_done.shutdown()
+            raise _reason(error) from error
+    steps_done.shutdown(force=True)  # an actor that is to last would be started again after it ended by itself
 
 
-def _why(error: Exception) -> str:
-    """What made training fail, in one line."""
-    failures = getattr(error, "worker_failures", {})
-    for rank, failure in sorted(failures.items()):
-        return f"training failed on rank {rank}: {str(failure).strip().splitlines()[-1]}"
-    return f"training failed: {str(error).strip().splitlines()[0]}"
+def _reason(error: Exception) -> Exception:
+    """What made training fail: what the user can repair if that is among it, else a fault in one line."""
+    failures = dict(sorted(getattr(error, "worker_failures", {}).items()))
+    for failure in failures.values():
+        if isinstance(failure, UserError):
+            return failure
+    for rank, failure in failures.items():
+        return RuntimeError(f"training failed on rank {rank}: {_last_line(failure)}")
+    return RuntimeError(f"training failed: {first_line(error)}")
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 @contextmanager
@@ -215,11 +223,21 @@ def _listening(steps_done: Any, advance: Callable[[int], None]) -> Iterator[None
 
 def _train_worker(task: dict[str, Any]) -> None:
     """One data-parallel worker; the same code on every rank."""
+    workspace = Workspace(task["workspace"])
+    try:
+        _train_rank(workspace, task)
+    except OSError as error:
+        if repair := repairable(error, workspace.uri):  # here, since causes do not survive the way to the driver
+            raise repair from error
+        raise
+
+
+def _train_rank(workspace: Workspace, task: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
     config = Config.model_validate(task["config"])
-    workspace, round_number = Workspace(task["workspace"]), int(task["round_number"])
+    round_number = int(task["round_number"])
     storage = workspace.round_storage(round_number)
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()

@@ -84,6 +84,14 @@ def log_of(workspace: str) -> str:
     return _log(workspace).read_text()
 
 
+def title_of(process: psutil.Process) -> str:
+    """What a process of Ray calls itself, such as ``ray::MapWorker(...)``; "" when it is gone."""
+    try:
+        return (process.cmdline() or [""])[0]
+    except psutil.Error:
+        return ""
+
+
 @dataclass(frozen=True)
 class UndisturbedRound:
     """What a round gives that nothing happens to, and how long it takes."""

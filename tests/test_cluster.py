@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
 from pipeline.workspace import Workspace
-from tests.round_process import results, run_round
+from tests.round_process import results, run_round, title_of
 
 NODE = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
 
@@ -33,18 +33,21 @@ def dying_node(cluster: Cluster, title: str, moment: Callable[[], bool]) -> Iter
     def watch() -> None:
         while not over.wait(0.02):
             family = raylet.children(recursive=True)
-            titles = [" ".join(one.cmdline()[:1]) for one in family]
+            titles = [title_of(one) for one in family]
             if moment() and any(name.startswith(title) for name in titles):
                 died.extend(titles)
                 for one in [raylet, *family]:
-                    one.kill()
+                    with suppress(psutil.NoSuchProcess):
+                        one.kill()
                 return
 
     thread = threading.Thread(target=watch)
     thread.start()
-    yield died
-    over.set()
-    thread.join()
+    try:
+        yield died
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.timeout(900)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from pipeline.workspace import Workspace
-from tests.round_process import UndisturbedRound, results, start_round
+from tests.round_process import UndisturbedRound, results, start_round, title_of
 
 KINDS = ("worker", "training", "driver", "ray")
 SEED = 1
@@ -32,13 +32,6 @@ def victims(kind: str, driver: psutil.Process) -> list[psutil.Process]:
         title = {"worker": "ray::MapWorker", "training": "ray::RayTrainWorker"}[kind]
         return [one for one in family if title_of(one).startswith(title)][:1]
     return []
-
-
-def title_of(process: psutil.Process) -> str:
-    try:
-        return (process.cmdline() or [""])[0]
-    except psutil.Error:
-        return ""
 
 
 def kill(processes: list[psutil.Process]) -> None:
@@ -68,7 +61,9 @@ def test_a_round_that_is_killed_again_and_again_equals_the_undisturbed_one(undis
             pass
         assert results(workspace) == undisturbed.results
         shutil.rmtree(workspace)
-    print(f"{kills} kills in {rounds} rounds: {dict(where)}; undisturbed {undisturbed.seconds:.0f} s")
+        print(
+            f"{where.total()} of {kills} kills, {rounds} rounds equal to the undisturbed one: {dict(where)}", flush=True
+        )
 
 
 def survived(
@@ -94,7 +89,7 @@ def survived(
             if kind in ("driver", "ray"):
                 break
     status = driver.wait(120)
-    _, alive = psutil.wait_procs(family, timeout=30)
+    _, alive = psutil.wait_procs(family, timeout=180)  # Ray's agents look after their parent now and then
     assert not alive, f"left over: {[title_of(one) for one in alive]}"
     return status == 0
 

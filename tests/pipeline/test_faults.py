@@ -27,10 +27,12 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_stops_the_round_with_one_line_and_the_next_run_goes_on(undisturbed, small_disk):
     tight = str(small_disk / "workspace")
+    workers = undisturbed.config.workers.model_copy(update={"train_retries": 0})
+    config = undisturbed.config.model_copy(update={"workers": workers})
     lines = []
     for size in ("1m", "3m", "200m"):
         subprocess.run(["mount", "-o", f"remount,size={size}", str(small_disk)], check=True)
-        if start_round(tight, undisturbed.config).wait(600) == 0:
+        if start_round(tight, config).wait(600) == 0:
             break
         lines.append(log_of(tight).strip().splitlines()[-1])
     expected = f"no space left for {tight}: make room, then run again; what is finished stays finished"

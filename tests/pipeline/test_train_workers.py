@@ -15,6 +15,7 @@ from models.checkpoints import checkpoint_hash, load_separator
 from pipeline.train_workers import train_round
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
+from tests.round_process import title_of
 
 SMALL = {"steps": 2, "batch_size": 2, "validate_every": 2, "validation_mixtures": 4}
 
@@ -92,7 +93,7 @@ class RankKiller:
         while not self._over.wait(0.05):
             if self._workspace.round_storage(1).is_file("training.pt"):
                 family = psutil.Process().children(recursive=True)
-                ranks = [one for one in family if "ray::RayTrainWorker" in "".join(one.cmdline()[:1])]
+                ranks = [one for one in family if title_of(one).startswith("ray::RayTrainWorker")]
                 self.killed = bool(ranks)
                 for rank in ranks[-1:]:
                     rank.kill()
