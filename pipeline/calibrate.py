@@ -99,6 +99,7 @@ def load_gate(workspace: Workspace, config: Config, round_number: int) -> Gate:
 class KnownScene:
     """What calibration needs of a scene: mixture (T,), truth (Q, T), labels, and which recording each source is of."""
 
+    name: str
     labels: tuple[str, ...]
     sources: tuple[str, ...]
     mixture: np.ndarray
@@ -121,6 +122,7 @@ def scenes_of(
         scene = calibration_scene(source, sets, seed=seed_of("calibration", seed, k), config=config)
         origins = [track.origin for track in scene.recipe.tracks]
         yield KnownScene(
+            name=str(k),
             labels=tuple(track.label for track in scene.tracks),
             sources=tuple(str(origin.get("clip_id", origin["seed"])) for origin in origins),
             mixture=scene.mixture,
@@ -198,7 +200,7 @@ def _known_tracks(clip: ClipEvidence, scene: KnownScene, origin: str) -> list[Ca
     """The clip's tracks beside their truth; those with a score that is not finite teach nothing."""
     truth = torch.from_numpy(scene.truth)
     return [
-        CalibrationTrack(scores, own_db, mixture_db, label, source, origin)
+        CalibrationTrack(scores, own_db, mixture_db, label, source, origin, scene.name)
         for scores, own_db, mixture_db, label, source in zip(
             clip.scores,
             si_sdr_db(clip.tracks, truth).tolist(),
@@ -211,7 +213,7 @@ def _known_tracks(clip: ClipEvidence, scene: KnownScene, origin: str) -> list[Ca
     ]
 
 
-_FACTS = ("si_sdr_db", "mixture_si_sdr_db", "label", "source", "origin")
+_FACTS = ("si_sdr_db", "mixture_si_sdr_db", "label", "source", "origin", "scene")
 
 
 def _store(

@@ -5,8 +5,8 @@ the table it is fitted on is, and the same table gives the same model, so that a
 decision can be traced to the scenes behind it.
 
 The model is a forest of extremely randomised trees. How sure it may be is learned from predictions for sources that it
-has not seen (Platt scaling on grouped folds), since scenes of the same few recordings make any model too sure of
-itself. Partitions of scenes that no separator made widen what the trees have seen; only the separator's own tracks
+has not heard in any scene (Platt scaling on grouped folds), since scenes of the same few recordings make any model too
+sure of itself. Partitions of scenes that no separator made widen what the trees have seen; only the separator's own tracks
 decide how sure they may be.
 
 Example::
@@ -38,6 +38,7 @@ class CalibrationTrack:
     """A track whose truth is known: its scores, its SI-SDR and the mixture's, its label, the recording it comes from.
 
     ``origin`` is empty for the separator's own tracks; the name of a partition (``pipeline.partitions``) for others.
+    Tracks of one ``scene`` share what is heard beside them.
     """
 
     scores: Scores
@@ -46,6 +47,7 @@ class CalibrationTrack:
     label: str
     source: str
     origin: str = ""
+    scene: str = ""
 
 
 class Prediction(NamedTuple):
@@ -85,13 +87,14 @@ class QualityModel:
         si_sdr_db = np.clip([track.si_sdr_db for track in tracks], *CLIP_DB)
         good = np.array([track.si_sdr_db for track in tracks]) > good_db
         sources = np.array([track.source for track in tracks])
+        scenes = np.array([track.scene or f"scene of {number}" for number, track in enumerate(tracks)])
         genuine = np.array([not track.origin for track in tracks])
         if len(set(sources)) < FOLDS:
             raise ValueError(f"{len(set(sources))} sources are too few to calibrate on, {FOLDS} is the least")
         if not 0 < good[genuine].sum() < genuine.sum():
             raise ValueError(f"all calibration tracks are {'good' if good.any() else 'bad'}: nothing to tell apart")
         weight = np.where(genuine, 1.0, PARTITION_WEIGHT)
-        log_odds = _unseen(x, good, sources, weight)[genuine]
+        log_odds = _unseen(x, good, sources, scenes, weight)[genuine]
         scaling = _platt(log_odds, good[genuine])
         unseen = scaling.predict_proba(log_odds[:, None])[:, 1].tolist()
         return cls(names, _Fitted(_classifier(x, good, weight), _regressor(x, si_sdr_db, weight), scaling), unseen)
@@ -145,12 +148,16 @@ def _log_odds(classifier: Any, x: np.ndarray) -> np.ndarray:
     return np.log(probability / (1 - probability))
 
 
-def _unseen(x: np.ndarray, good: np.ndarray, sources: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Log-odds of every track by a model fitted without any track of its source."""
+def _unseen(x: np.ndarray, good: np.ndarray, sources: np.ndarray, scenes: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Log-odds of every track by a model fitted without any scene in which its source is heard.
+
+    To leave out the tracks of its source alone is not enough: what is heard beside them has shaped their scores.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     log_odds = np.zeros(len(x))
-    for seen, held in StratifiedGroupKFold(FOLDS).split(x, good, sources):
+    for _, held in StratifiedGroupKFold(FOLDS).split(x, good, sources):
+        seen = ~np.isin(scenes, scenes[np.isin(sources, sources[held])])
         if good[seen].all() or not good[seen].any():
             log_odds[held] = np.log(good.mean() / (1 - good.mean()))
         else:

@@ -76,3 +76,18 @@ def test_a_table_that_teaches_nothing_is_an_error(table, message):
 
 def test_nothing_to_predict_is_no_error():
     assert QualityModel.fit(tracks(60, seed=10), good_db=5.0).predict([]) == []
+
+
+def test_what_is_heard_beside_a_track_does_not_make_it_surer():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(8)
+    made = []
+    for scene in range(150):  # both tracks of a scene are good or bad, and share a score that says nothing else
+        level_db, code = rng.choice([0.0, 10.0]), rng.normal()
+        first, second = rng.choice(20, size=2, replace=False)
+        for source in (first, second):
+            scores = {"background_db": code, "softness": rng.normal()}
+            made.append(CalibrationTrack(scores, level_db, 0.0, "Bark", f"recording {source}", scene=f"scene {scene}"))
+    model = QualityModel.fit(made, good_db=5.0)
+    assert roc_auc_score([one.si_sdr_db > 5 for one in made], model.unseen) < 0.6
