@@ -76,10 +76,15 @@ class Estimate(Record):
         return max(self.stages, key=lambda stage: stage.hours)
 
 
+SECOND_LOOK_PASSES = 3  # of the separator for every track: itself, its residual, and it beside a foreign track
+DIVISIONS = 3  # of every calibration scene: the separator's, a wrong one, a right one
+
+
 def estimate(figures: Throughput, config: Config, job: Job) -> Estimate:
     """Time, storage and price of a first round; a later one ingests and tags only what is new."""
     longer = config.audio.clip_duration_s / figures.clip_duration_s
     clip_s = longer * (figures.separate_s + job.labels_per_clip * figures.separate_label_s)
+    again_s = longer * job.labels_per_clip * SECOND_LOOK_PASSES * (figures.separate_s + figures.separate_label_s)
     ingest_s, tag_s, evaluate_s = (longer * one for one in (figures.ingest_s, figures.tag_s, figures.evaluate_s))
     readers = min(job.cores, config.workers.ingest_threads)
     trainers = min(job.devices, config.train.batch_size)
@@ -99,8 +104,10 @@ def estimate(figures: Throughput, config: Config, job: Job) -> Estimate:
         stage("tag", job.clips * job.unlabelled * tag_s, job.devices, f"{_ms(tag_s)} a clip without labels"),
     ]
     if config.gate.preset == "calibrated":
-        work_s = config.gate.calibration_scenes * clip_s
-        stages.append(stage("calibrate", work_s, job.devices, f"{config.gate.calibration_scenes} scenes like clips"))
+        scene_s = clip_s + DIVISIONS * again_s
+        scenes = config.gate.calibration_scenes
+        stages.append(stage("calibrate", scenes * scene_s, 1, f"{scenes} scenes of {_ms(scene_s)}, on one device"))
+        clip_s += again_s  # at most: tracks without a chance are looked at once
     stages += [
         stage("separate", job.clips * clip_s, job.devices, f"{_ms(clip_s)} a clip"),
         stage("train", config.train.steps * step_s, trainers, f"{config.train.steps} steps of {_ms(step_s)}"),

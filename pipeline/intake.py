@@ -124,12 +124,14 @@ def hold_out(
     """The clips, about ``share`` of each label's recordings marked ``split``; the choice depends on content alone.
 
     All clips of a recording are on the same side, and a label with two recordings or more is on both. What is marked
-    for another purpose already does not count. Where the corpus has this split of its own, that is taken as it is.
+    for another purpose is not chosen, and what is held out is no part of what calibration has a share of. Where the
+    corpus has this split of its own, that is taken as it is.
 
     Args:
         sides: recordings whose side is settled, with their split; they stay there.
     """
-    kept = [clip for clip in clips if clip.outcome == "kept" and clip.split not in {HELD_OUT, CALIBRATION} - {split}]
+    kept = [clip for clip in clips if clip.outcome == "kept" and (split, clip.split) != (CALIBRATION, HELD_OUT)]
+    taken = {recording_of(clip.path) for clip in kept if clip.split in {HELD_OUT, CALIBRATION} - {split}}
     sides = sides or {}
     if any(clip.split == split for clip in kept if recording_of(clip.path) not in sides):
         return list(clips)
@@ -142,8 +144,9 @@ def hold_out(
         by_label.setdefault(first.labels[0], []).append((seed_of(split, first.clip_id), recording))
     chosen = {recording for recording, side in sides.items() if side == split}
     for ranked in by_label.values():
-        count = min(max(1, round(share * len(ranked))), len(ranked) - 1)
-        free = [recording for _, recording in sorted(ranked) if recording not in sides]
+        others = sum(recording in taken for _, recording in ranked)
+        count = min(max(1, round(share * len(ranked))), len(ranked) - others - 1)
+        free = [recording for _, recording in sorted(ranked) if recording not in taken.union(sides)]
         chosen.update(free[: max(0, count - sum(recording in chosen for _, recording in ranked))])
     return [
         Clip(**{**clip.model_dump(), "split": split})

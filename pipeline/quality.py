@@ -6,8 +6,8 @@ decision can be traced to the scenes behind it.
 
 The model is a forest of extremely randomised trees. How sure it may be is learned from predictions for sources that it
 has not heard in any scene (Platt scaling on grouped folds), since scenes of the same few recordings make any model too
-sure of itself. Partitions of scenes that no separator made widen what the trees have seen; only the separator's own tracks
-decide how sure they may be.
+sure of itself. Partitions of scenes that no separator made widen what the trees have seen; only the separator's own
+tracks decide how sure they may be.
 
 Example::
 

@@ -25,7 +25,9 @@ FIGURES = Throughput(
     row_bytes=500,
     checkpoint_bytes=2e9,
 )
-CONFIG = Config.model_validate({"train": {"steps": 8000, "batch_size": 8}, "evaluate": {"mixtures": 36}})
+CONFIG = Config.model_validate(
+    {"train": {"steps": 8000, "batch_size": 8}, "evaluate": {"mixtures": 36}, "gate": {"preset": "paper"}}
+)
 JOB = Job(clips=360_000, labels_per_clip=2.5, devices=4, cores=8, unlabelled=0.5, kept=0.4, sst=0.1)
 
 
@@ -44,6 +46,14 @@ def test_the_round_is_the_sum_and_is_bound_by_its_longest_stage():
     assert result.storage_price_month == pytest.approx(0.5 * (72.0 + 10.8 + 0.45 + 2.0))
 
 
+def test_a_calibrated_gate_looks_twice_and_calibrates_on_one_device():
+    calibrated = Config.model_validate({**CONFIG.model_dump(), "gate": {"calibration_scenes": 100}})
+    hours = {stage.stage: stage.hours for stage in estimate(FIGURES, calibrated, JOB).stages}
+    second_look_s = 2.5 * 3 * 0.07
+    assert hours["separate"] == pytest.approx(360_000 * (0.1 + second_look_s) / 4 / 3600)
+    assert hours["calibrate"] == pytest.approx(100 * (0.1 + 3 * second_look_s) / 3600)
+
+
 def test_longer_clips_take_and_store_more():
     longer = Config.model_validate({**CONFIG.model_dump(), "audio": {"clip_duration_s": 20.0}})
     before, after = (estimate(FIGURES, config, JOB) for config in (CONFIG, longer))
@@ -54,7 +64,9 @@ def test_longer_clips_take_and_store_more():
 def test_what_was_measured_predicts_a_unit_that_was_timed_outside(monkeypatch):
     from pipeline import throughput
 
-    config = Config.model_validate({"audio": {"clip_duration_s": 2.0}, "train": {"batch_size": 1}})
+    config = Config.model_validate(
+        {"audio": {"clip_duration_s": 2.0}, "train": {"batch_size": 1}, "gate": {"preset": "paper"}}
+    )
     taken_s = []
     original = throughput.separate_unit
 

@@ -61,7 +61,8 @@ def test_every_label_is_held_out_and_trained_on(tmp_path, config):
     workspace = take_in(str(tmp_path / "w"), config, NO_PROGRESS)
     held_out, training = workspace.held_out_clips(), workspace.training_clips()
     assert Counter(clip.labels[0] for clip in held_out) == dict.fromkeys(LABELS, 1)
-    assert Counter(clip.labels[0] for clip in training) == dict.fromkeys(LABELS, 2)
+    assert Counter(clip.labels[0] for clip in workspace.calibration_clips()) == dict.fromkeys(LABELS, 1)
+    assert Counter(clip.labels[0] for clip in training) == dict.fromkeys(LABELS, 1)
     assert not {clip.path for clip in held_out} & {clip.path for clip in training}
 
 

@@ -23,7 +23,9 @@ from pipeline.workspace import Workspace
 from tests.pipeline import band_separator
 from tests.pipeline.band_separator import BandSeparator, load_bands
 
-CONFIG = Config.model_validate({"audio": {"sample_rate_hz": 8000}, "workers": {"retry_delay_s": 0.0}})
+CONFIG = Config.model_validate(
+    {"audio": {"sample_rate_hz": 8000}, "gate": {"preset": "paper"}, "workers": {"retry_delay_s": 0.0}}
+)
 LABELS = ("Rain", "Bark")
 DEADLY = 4321  # samples; no other clip has this length
 
