@@ -57,14 +57,14 @@ def rounds(
         data-engine experiment rounds --sources clips.csv --single a --natural b --test c --size small --out try
     """
     from pipeline.experiments.rounds import run_rounds
-    from pipeline.experiments.summary import figure, gap_won, partition_table, table
+    from pipeline.experiments.summary import fall_backs, figure, gap_won, partition_table, table
 
     splits = Splits(sources, single, natural, test)
     results = _over_seeds(partial(run_rounds, rounds=rounds), splits, out, seeds, size, config)
     won = {arm: gap_won(results, arm) for arm in ("paper", "calibrated", "oracle-gate")}
     figure(results, out / "rounds.svg")
-    verdicts = "\n".join(_verdict(arm, one) for arm, one in won.items())
-    _finish(out, results, [table(results), partition_table(results), verdicts], gap_won=won)
+    verdicts = [*(_verdict(arm, one) for arm, one in won.items()), *fall_backs(results)]
+    _finish(out, results, [table(results), partition_table(results), "\n".join(verdicts)], gap_won=won)
 
 
 def silence(

@@ -68,17 +68,21 @@ def gate_clips(
     if kind == "calibrated":
         gate, summary = _calibrated(separator, before, material, config, scenes=scenes, seed=seed, progress=progress)
     clips = finite_or_none(list(separate_natural(separator, before, gate, material.natural, progress)))
-    decisions = gate.decide(clips)
     truth = [scene.truth for scene in material.natural]
-    figures = gate_figures(clips, decisions, truth, config)
-    if kind == "calibrated":
-        figures["calibration"] = summary.model_dump(mode="json", exclude={"known"})
-        figures["accepted"] = accepted(gate, separator, before, material.natural[:partitions], config)
     if kind == "oracle-gate":
         decisions = [
             [Decision("itt" if level_db > config.gate.good_db else "rejected") for level_db in _levels_db(clip, own)]
             for clip, own in zip(clips, truth, strict=True)
         ]
+    else:
+        decisions = gate.decide(clips)
+    figures = gate_figures(clips, decisions, truth, config)
+    if kind == "oracle-gate":
+        figures["auc"] = None  # it ranks nothing
+    if kind == "calibrated":
+        figures["calibration"] = summary.model_dump(mode="json", exclude={"known"})
+    if summary.gate == "calibrated":
+        figures["accepted"] = accepted(gate, separator, before, material.natural[:partitions], config)
     return Gated(_lesson(clips, decisions), figures)
 
 

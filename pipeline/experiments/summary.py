@@ -21,6 +21,8 @@ COLOURS = {
     "calibrated": "#2b5fa8",
 }
 
+REMIX_DB = ("10 dB", "15 dB")
+
 Results = Sequence[Mapping[str, Any]]
 
 
@@ -42,7 +44,7 @@ def table(results: Results) -> str:
                 _percent([gate["kept_share"] for gate in gates]),
                 _percent([gate["kept_precision"] for gate in gates]),
                 ", ".join(_stated(gates, share) for share in ("10%", "25%", "50%")) if gates else "",
-                ", ".join(_mean([gate["remix_yield"][limit] for gate in gates]) for limit in ("10 dB", "15 dB")),
+                ", ".join(_mean([gate["remix_yield"][limit] for gate in gates]) for limit in REMIX_DB) if gates else "",
             ]
         )
     return _markdown(head, rows)
@@ -57,6 +59,15 @@ def partition_table(results: Results) -> str:
         [name, *(_percent([one[name][gate] for one in found]) for gate in ("paper", "calibrated"))] for name in found[0]
     ]
     return _markdown(["partition", "paper accepts", "calibrated accepts"], rows)
+
+
+def fall_backs(results: Results) -> list[str]:
+    """A line per round whose gate could not be calibrated: there the paper's thresholds decided."""
+    return [
+        f"seed {one['seed']}, {one['arm']} {one['round']}: {one['gate']['calibration']['warning']}"
+        for one in results
+        if one.get("gate", {}).get("calibration", {}).get("gate") == "paper"
+    ]
 
 
 def silence_table(results: Results) -> str:

@@ -74,6 +74,7 @@ def test_all_arms_run_and_an_interrupted_experiment_goes_on(material, tmp_path):
     assert all(one["paper"] == 1.0 for name, one in gate["accepted"].items() if name == "all to one")
     good = results[3]["gate"]["good_share"] * results[3]["gate"]["tracks"]
     assert results[3]["kept"] == pytest.approx(good)
+    assert results[3]["gate"]["kept_precision"] == (1.0 if good else None)
 
 
 def test_silence_rates_are_trained_from_one_start(material, tmp_path):

@@ -2,7 +2,15 @@
 
 import pytest
 
-from pipeline.experiments.summary import figure, gap_won, partition_table, silence_table, table, threshold_table
+from pipeline.experiments.summary import (
+    fall_backs,
+    figure,
+    gap_won,
+    partition_table,
+    silence_table,
+    table,
+    threshold_table,
+)
 
 
 def result(arm: str, number: int, seed: int, sdri_db: float, gate=None):
@@ -68,3 +76,12 @@ def test_silence_and_thresholds_have_a_row_per_arm():
 def test_the_figure_is_written(tmp_path, suffix):
     figure(RESULTS, tmp_path / f"rounds.{suffix}")
     assert (tmp_path / f"rounds.{suffix}").stat().st_size > 5000
+
+
+def test_a_gate_that_fell_back_is_named():
+    calibration = {"gate": "paper", "warning": "24 tracks are too few; the paper's thresholds decide"}
+    assert fall_backs(RESULTS) == []
+    fallen = result("calibrated", 1, 2, 6.0, {**GATE, "calibration": calibration})
+    assert fall_backs([*RESULTS, fallen]) == [
+        "seed 2, calibrated 1: 24 tracks are too few; the paper's thresholds decide"
+    ]
