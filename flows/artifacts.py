@@ -1,6 +1,6 @@
 """What Prefect's UI shows of a round: the report's figures as Markdown and tables, and a link to the report.
 
-Every round publishes new versions under the same keys, so that the UI keeps their history.
+Every round publishes new versions under the keys of its workspace, so that the UI keeps their history.
 
 Example::
 
@@ -9,14 +9,13 @@ Example::
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from flows.output import browsable
 from pipeline.workspace import Workspace
-
-REPORT_KEY = "data-engine-report"
 
 
 def publish_round(workspace: Workspace, round_number: int) -> None:
     """Create the artifacts of a finished round in the run that calls this."""
-    from pipeline.report.artifacts import round_artifacts  # plots: a run that has nothing to do need not load them
+    from pipeline.report.artifacts import artifact_key, round_artifacts  # plots: not for a run with nothing to do
 
     for artifact in round_artifacts(workspace, round_number):
         if artifact.markdown:
@@ -25,8 +24,8 @@ def publish_round(workspace: Workspace, round_number: int) -> None:
             create_table_artifact(list(artifact.table), key=artifact.key, description=artifact.description)
     report = f"{workspace.round_storage(round_number).uri}/report/index.html"
     create_link_artifact(
-        report if "://" in report else f"file://{report}",
+        browsable(report),
         link_text=f"report of round {round_number}",
-        key=REPORT_KEY,
+        key=artifact_key("report", workspace),
         description=f"Round {round_number} of {workspace.uri}: quality report",
     )

@@ -7,7 +7,7 @@ output holds nothing but the result, whatever else is said on the way.
 Example::
 
     note("Starting the flow ...")
-    result({"report": path}, text=f"Report: {path}", brief=path)
+    result({"report": path}, text=f"Report: {browsable(path)}", brief=path)
 """
 
 import functools
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -75,6 +76,11 @@ def with_output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
     return run
+
+
+def browsable(address: str) -> str:
+    """A local path as the ``file://`` address that terminals make a link of and browsers open; others as they are."""
+    return address if "://" in address else Path(address).absolute().as_uri()
 
 
 def note(text: str) -> None:

@@ -11,7 +11,7 @@ from data_specs.config import load_config
 from data_specs.errors import UserError
 from flows.completion import complete_config
 from flows.console import Opening, terminal_progress
-from flows.output import mode, note, result
+from flows.output import browsable, mode, note, result
 
 if TYPE_CHECKING:
     from pipeline.workspace import Workspace
@@ -112,7 +112,7 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
 
     def show() -> None:
         print_summary(content)
-        print(f"Report: {report}")
+        print(f"Report: {browsable(report)}")
 
     result({**content, "report": report}, text=show, brief=report)
 
@@ -164,7 +164,7 @@ def status(workspace: WorkspaceArgument) -> None:
 
 
 def report(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> None:
-    """Write the report of a round again (the last one by default) and print its path.
+    """Write the report of a round again (the last one by default) and print its address (--quiet: its path).
 
     Examples::
 
@@ -178,7 +178,7 @@ def report(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> No
     number = _rounds_of(opened, round_number)[-1]
 
     path = write_report(opened, number, terminal_progress())
-    result({"round": number, "report": path}, text=path, brief=path)
+    result({"round": number, "report": path}, text=browsable(path), brief=path)
 
 
 def verify_shards(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> None:

@@ -4,6 +4,7 @@ Every stage reads its inputs from here and writes its results here, so that any 
 address can go on with a round. Layout::
 
     workspace.json                       the configuration of the next round; each round has its own in round.json
+    workspace.id                         what tells it from other workspaces of the same name
     start/                               the first separator, when it was made from the files of others
     builtin/                             audio of built-in corpora, when the configuration asks for them
     label_embeddings/                    vectors of all labels, by the hash of what they depend on
@@ -29,6 +30,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -55,7 +57,7 @@ BUILTIN_FOLDER = "builtin"
 START_ORIGIN = "origin.json"
 """What the separator in ``start/`` was made from; the last of its files to be written."""
 
-_CONFIG_FILE = "workspace.json"
+_CONFIG_FILE, _ID_FILE = "workspace.json", "workspace.id"
 
 _BOUND = (
     "seed",
@@ -108,6 +110,12 @@ class Workspace:
     def exists(self) -> bool:
         """Whether somebody opened this workspace before."""
         return self.storage.is_file(_CONFIG_FILE)
+
+    def identity(self) -> str:
+        """Eight hexadecimal digits that it keeps wherever it is moved, made by the first call."""
+        if not self.storage.is_file(_ID_FILE):
+            self.storage.write_bytes(_ID_FILE, uuid4().hex[:8].encode())
+        return self.storage.read_bytes(_ID_FILE).decode()
 
     def is_bare(self) -> bool:
         """Whether nothing is in it but its configuration."""

@@ -26,12 +26,15 @@ from pipeline.workspace import Workspace
 LEVELS = {"bad": "look before use", "watch": "worth a look"}
 BAR = 24
 REASONS = 5
+KEY_NAME = 40
+"""Characters of a workspace's name that its keys begin with."""
 
 
 class Artifact(Record):
     """One artifact: Markdown, or a table as a list of rows with equal keys; the other one is empty.
 
-    ``key`` has the form that Prefect asks for: lower case letters, digits and dashes, the same for every round.
+    ``key`` has the form that Prefect asks for: lower case letters, digits and dashes, the same for every round of
+    a workspace, another one for another workspace.
     """
 
     key: str
@@ -55,13 +58,27 @@ def round_artifacts(workspace: Workspace, round_number: int) -> list[Artifact]:
     address = f"{workspace.round_storage(round_number).uri}/report/index.html"
     return [
         Artifact(
-            key="data-engine-round",
+            key=artifact_key("round", workspace),
             description=f"{about}: what was kept, problems, scores, evaluation, time",
             markdown=_markdown(rounds, findings, config, address),
         ),
-        Artifact(key="data-engine-labels", description=f"{about}: yield per label", table=_labels(past.summary)),
-        Artifact(key="data-engine-rounds", description=f"All rounds of {workspace.uri}", table=tuple(_rounds(rounds))),
+        Artifact(
+            key=artifact_key("labels", workspace),
+            description=f"{about}: yield per label",
+            table=_labels(past.summary),
+        ),
+        Artifact(
+            key=artifact_key("rounds", workspace),
+            description=f"All rounds of {workspace.uri}",
+            table=tuple(_rounds(rounds)),
+        ),
     ]
+
+
+def artifact_key(what: str, workspace: Workspace) -> str:
+    """A key that no other workspace on the same server has: ``data-engine-round-field-3f9c01ab``."""
+    name = re.sub("[^a-z0-9]+", "-", workspace.uri.rstrip("/").rpartition("/")[2].lower()).strip("-")
+    return "-".join(filter(None, ("data-engine", what, name[:KEY_NAME], workspace.identity())))
 
 
 def headline(past: Past, findings: Findings) -> str:

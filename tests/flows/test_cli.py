@@ -112,7 +112,8 @@ def test_a_finished_workspace_is_only_summed_up(capsys, finished):
     assert main(["run", str(config), "--workspace", str(workspace)]) == 0
     printed = capsys.readouterr()
     assert "All rounds are finished" in printed.err
-    assert str(workspace / "rounds" / "001" / "report" / "index.html") in printed.out
+    report = workspace / "rounds" / "001" / "report" / "index.html"
+    assert printed.out.splitlines()[-1] == f"Report: {report.as_uri()}", "terminals make a link of it"
 
 
 def test_a_workspace_of_another_configuration_is_refused(capsys, finished):

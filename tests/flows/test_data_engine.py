@@ -10,11 +10,13 @@ from flows.console import LineProgress
 from flows.status import summary
 from models.checkpoints import checkpoint_hash, load_separator, save_separator
 from pipeline.claim import claimed
+from pipeline.report.artifacts import artifact_key
 from pipeline.round import STAGES, open_workspace, run_stage
 from pipeline.storage import Storage
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
 from tests.flows.corpus import write_corpus
+from tests.pipeline.report.rounds import new_workspace
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +93,6 @@ def test_a_whole_round_has_one_task_run_per_stage_and_its_outcomes_add_up(engine
     lines: list[str] = []
     engine.run_in_process(LineProgress(lines.append), config=str(config), workspace=str(tmp_path / "workspace"))
     stop_ray()
-    from flows.artifacts import REPORT_KEY
-
     content = summary(Workspace(tmp_path / "workspace"))
     assert content["resume"] is None
     (state,) = content["rounds"]
@@ -103,12 +103,28 @@ def test_a_whole_round_has_one_task_run_per_stage_and_its_outcomes_add_up(engine
     with get_client(sync_client=True) as client:
         own = FlowRunFilter(id=FlowRunFilterId(any_=[last_flow_run().id]))
         assert {*names, "open-workspace"} == {run.name for run in client.read_task_runs(flow_run_filter=own)}
-        artifacts = {one.key: one for one in client.read_artifacts(flow_run_filter=own)}
-    assert set(artifacts) == {"data-engine-round", "data-engine-labels", "data-engine-rounds", REPORT_KEY}
-    assert "| Separate \\(clips\\) | 4 | 4 | 0 | 0 |" in artifacts["data-engine-round"].data
-    assert sum(row["tracks"] for row in json.loads(artifacts["data-engine-labels"].data)) == 8
-    assert [row["state"] for row in json.loads(artifacts["data-engine-rounds"].data)] == ["finished"]
-    assert f"{tmp_path}/workspace/rounds/001/report/index.html" in artifacts[REPORT_KEY].data
+        artifacts = {one.key.split("-")[2]: one.data for one in client.read_artifacts(flow_run_filter=own)}
+    assert set(artifacts) == {"round", "labels", "rounds", "report"}
+    assert "| Separate \\(clips\\) | 4 | 4 | 0 | 0 |" in artifacts["round"]
+    assert sum(row["tracks"] for row in json.loads(artifacts["labels"])) == 8
+    assert [row["state"] for row in json.loads(artifacts["rounds"])] == ["finished"]
+    assert f"file://{tmp_path}/workspace/rounds/001/report/index.html" in artifacts["report"]
+
+
+def test_workspaces_of_one_name_keep_their_artifacts_apart_and_each_its_history(engine, tmp_path):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    workspaces = [new_workspace(tmp_path / folder) for folder in ("here", "there")]
+    for workspace in (*workspaces, workspaces[0]):
+        engine.publish.fn(1, workspace.uri)
+    with get_client(sync_client=True) as client:
+        for workspace in workspaces:
+            for what in ("round", "labels", "rounds", "report"):
+                key = artifact_key(what, workspace)
+                versions = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+                assert len(versions) == (2 if workspace is workspaces[0] else 1)
+                assert all(workspace.uri in version.description for version in versions)
 
 
 @pytest.fixture

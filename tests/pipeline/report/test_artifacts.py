@@ -2,8 +2,9 @@
 
 import re
 
-from pipeline.report.artifacts import escaped, round_artifacts
+from pipeline.report.artifacts import artifact_key, escaped, round_artifacts
 from pipeline.report.history import stored_summary
+from pipeline.workspace import Workspace
 from tests.pipeline.report.rounds import CONFIG, EVIL
 
 
@@ -30,6 +31,15 @@ def test_keys_have_the_form_that_prefect_asks_for(written):
         assert re.fullmatch(r"[a-z0-9-]+", artifact.key)
         assert bool(artifact.markdown) != bool(artifact.table)
         assert len({tuple(row) for row in artifact.table}) <= 1, "all rows of a table have the same columns"
+
+
+def test_keys_tell_workspaces_apart_and_stay_when_a_workspace_moves(tmp_path):
+    first, second = (Workspace.open(tmp_path / folder / "Field, 2nd tour", CONFIG) for folder in ("a", "b"))
+    key = artifact_key("round", first)
+    assert key.startswith("data-engine-round-field-2nd-tour-")
+    assert key != artifact_key("round", second)
+    moved = (tmp_path / "a").rename(tmp_path / "c")
+    assert artifact_key("round", Workspace(moved / "Field, 2nd tour")) == key
 
 
 def test_labels_and_reasons_stay_text_in_markdown(written):
