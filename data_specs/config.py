@@ -208,6 +208,9 @@ class SeparateConfig(Section):
         gt=0,
         description="Seconds of tracks that a batch gives at most; the memory it needs grows with them.",
     )
+    quiet_db: float = Field(
+        -30.0, description="What the unconditional separator puts this far below a clip is left out."
+    )
     bf16: bool = Field(False, description="Run the separator in bfloat16 autocast: faster, a little less exact.")
 
 
