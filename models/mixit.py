@@ -35,7 +35,7 @@ Search = Literal["auto", "exact", "efficient", "exhaustive"]
 TAU = 1e-3  # soft threshold of the SNR: 30 dB
 RIDGE = 1e-6  # added to the estimates' correlation matrix, whose diagonal is 1
 SILENT_POWER = 1e-12  # mean square below which a mixture counts as silent: -120 dB full scale
-EXACT_MAX = 2**20  # assignments up to which ``auto`` searches exactly, at most twice as long as ``efficient``
+EXACT_MAX = 2**20  # assignments up to which ``auto`` searches exactly, about twice as long as ``efficient``
 ASSIGNMENTS_MAX = 2**26  # beyond, trying every assignment takes minutes
 CHUNK = 2**18  # numbers that a search holds at once; more do not fit a processor's cache
 
