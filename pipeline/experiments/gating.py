@@ -20,7 +20,7 @@ from models.label_separator import LabelSeparator
 from pipeline.calibrate import KnownScene, calibration_tracks, scenes_of
 from pipeline.calibration import YIELDS, Calibration, gate_of, summarise
 from pipeline.calibration_scenes import ClipEvents
-from pipeline.evidence import ClipEvidence, ask, examine, finite_or_none, first_look, second_look
+from pipeline.evidence import ClipEvidence, ask, examine, finite_or_none, first_look, remix_evidence, second_look
 from pipeline.experiments.material import Material
 from pipeline.experiments.training import KeptClip, KeptTrack, Lesson, separator_of
 from pipeline.gate import Decision, Gate, PaperGate
@@ -104,9 +104,12 @@ def separate_natural(
     """The natural clips with their tracks, and the scores that this gate asks for."""
     with progress.task("separate", len(scenes)) as task:
         for batch in _batches(scenes):
-            labels = [scene.labels for scene in batch]
-            clips = first_look(separator, _batch(batch), labels, previous=previous)
-            second_look(separator, clips, gate.in_doubt(clips))
+            mixtures, labels = _batch(batch), [scene.labels for scene in batch]
+            if gate.needs_evidence:
+                clips = first_look(separator, mixtures, labels, previous=previous)
+                second_look(separator, clips, gate.in_doubt(clips))
+            else:
+                clips = remix_evidence(mixtures, labels, separator.separate_batch(mixtures, labels))
             task.advance(len(batch))
             yield from clips
 
