@@ -11,14 +11,14 @@ Example::
     gate = gate_of(tracks, summary, config)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from data_specs.config import Config
 from data_specs.records import Record
 from pipeline.evidence import SECOND_LOOK
-from pipeline.gate import CalibratedGate, Gate, PaperGate
+from pipeline.gate import CalibratedGate, Gate, PaperGate, cautious
 from pipeline.quality import CalibrationTrack, QualityModel
 
 TRUSTED_AUC = 0.65  # on unseen sources; a model that sees less than this is no gate
@@ -27,6 +27,7 @@ SHIFT_TRACKS = 20  # fewer natural tracks cannot be compared
 SHIFT_FREE, SHIFT_FULL = 0.9, 1.0  # shift_auc where caution begins, and where it is complete
 CAUTION_MAX = 0.5
 YIELDS = (10, 25, 50)  # percent of tracks at which precision is stated
+WANTED = tuple(tenths / 10 for tenths in range(1, 10))  # probabilities at which it is
 
 
 class Calibration(Record):
@@ -39,6 +40,7 @@ class Calibration(Record):
         good_share: share of good tracks among the separator's own.
         auc: of the probability of good on unseen sources.
         precision: stated and true precision of the most probable 10, 25 and 50 % of unseen tracks.
+        reliability: the same by rising ``wanted`` probability, of all unseen ``tracks`` that reach it.
         shift_auc: see the module's docstring; None without natural clips.
         caution: how far towards 1 the wanted probabilities are moved.
         vetoed: labels that the separator makes worse.
@@ -53,6 +55,7 @@ class Calibration(Record):
     good_share: float | None = None
     auc: float | None = None
     precision: dict[str, dict[str, float]] = {}
+    reliability: tuple[dict[str, float], ...] = ()
     shift_auc: float | None = None
     caution: float = 0.0
     vetoed: tuple[str, ...] = ()
@@ -95,7 +98,9 @@ def summarise(
     if auc < TRUSTED_AUC:
         return fall_back(f"the scores do not tell good tracks from bad ones (AUC {auc:.2f} < {TRUSTED_AUC})")
     shift_auc = _shift(own, natural)
-    caution = CAUTION_MAX * float(np.clip(((shift_auc or 0.5) - SHIFT_FREE) / (SHIFT_FULL - SHIFT_FREE), 0, 1))
+    far = np.clip(((shift_auc or 0.5) - SHIFT_FREE) / (SHIFT_FULL - SHIFT_FREE), 0, 1)
+    caution = round(CAUTION_MAX * float(far), 4)
+    decided = {cautious(wanted, caution) for wanted in (config.gate.itt_probability, config.gate.sst_probability)}
     warning = f"clips differ from the scenes (AUC {shift_auc:.2f}): keeping less" if caution > 0 else ""
     return Calibration(
         gate="calibrated",
@@ -106,8 +111,9 @@ def summarise(
         good_share=round(float(good.mean()), 4),
         auc=round(auc, 4),
         precision=_precision(probability, good),
+        reliability=_reliability(probability, good, {*WANTED, *decided}),
         shift_auc=None if shift_auc is None else round(shift_auc, 4),
-        caution=round(caution, 4),
+        caution=caution,
         vetoed=_vetoed(own),
         known=tuple(sorted({track.label for track in own})),
     )
@@ -123,6 +129,17 @@ def _precision(probability: np.ndarray, good: np.ndarray) -> dict[str, dict[str,
             "true": round(float(good[best].mean()), 4),
         }
     return result
+
+
+def _reliability(probability: np.ndarray, good: np.ndarray, wanted: Iterable[float]) -> tuple[dict[str, float], ...]:
+    rows = []
+    for least in sorted(wanted):
+        found = probability >= least
+        if found.any():
+            stated, true = float(probability[found].mean()), float(good[found].mean())
+            row = {"wanted": least, "tracks": int(found.sum()), "stated": stated, "true": true}
+            rows.append({name: round(value, 4) for name, value in row.items()})
+    return tuple(rows)
 
 
 def _vetoed(tracks: Sequence[CalibrationTrack]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ Example::
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from data_specs.config import Config
@@ -19,7 +19,7 @@ from data_specs.scores import SCORES
 from pipeline.report.history import Past, history, settings_of, stored_summary
 from pipeline.report.problems import Findings, find_problems
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary
-from pipeline.report.tables import calibration_rows, evaluation_rows, stage_rows, time_rows, yield_rows
+from pipeline.report.tables import calibration_rows, evaluation_rows, stage_rows, time_rows, wanted_rows, yield_rows
 from pipeline.report.words import amount_of_time, count, number, percent, plural, signed, tier_word
 from pipeline.workspace import Workspace
 
@@ -51,7 +51,7 @@ def round_artifacts(workspace: Workspace, round_number: int) -> list[Artifact]:
     """
     state = workspace.round_state(round_number)
     config = settings_of(workspace, state)
-    past = Past(state, stored_summary(workspace, round_number, config))
+    past = Past(state, stored_summary(workspace, state, config))
     rounds = [*history(workspace, up_to=round_number), past]
     findings = find_problems(past.state, past.summary, rounds[:-1])
     about = f"Round {round_number} of {workspace.uri}"
@@ -107,6 +107,8 @@ def _markdown(rounds: Sequence[Past], findings: Findings, config: Config, addres
         parts += ["## Audio per category", _categories(summary)]
         parts += ["## Scores", _scores(summary, rounds[-2].summary if len(rounds) > 1 else None)]
         parts += ["## Yield against threshold", _yields(rounds, summary)]
+    if summary.wanted:
+        parts += ["## Yield against wanted probability", _wanted(summary, state.calibration)]
     calibrated = calibration_rows(state.calibration)
     if calibrated:
         rows = [(f"best {row['best']}", percent(row["stated"]), percent(row["true"])) for row in calibrated]
@@ -184,6 +186,22 @@ def _yields(rounds: Sequence[Past], summary: RoundSummary) -> str:
         for row in yield_rows(rounds, summary)
     ]
     return _table(("round", "above", "clips", "audio", "tracks", "audio of tracks"), rows)
+
+
+def _wanted(summary: RoundSummary, calibration: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            " ".join([f"{row['yield'].probability:.2f}", *map(tier_word, row["tiers"])]),
+            count(row["yield"].tracks),
+            percent(row["share"]),
+            amount_of_time(row["yield"].tracks_s),
+            count(row["yield"].sst_clips),
+            percent(row["stated"]),
+            percent(row["true"]),
+        )
+        for row in wanted_rows(summary, calibration)
+    ]
+    return _table(("wanted", "tracks", "share", "audio", "SST clips", "good, as it says", "good, in truth"), rows)
 
 
 def _evaluations(rounds: Sequence[Past]) -> str:

@@ -5,8 +5,8 @@ cannot see it or want to copy them. Colours and fonts come from the page (``pipe
 
 Example::
 
-    figures = round_figures(state, summary, earlier=[])
-    figures["yield"].svg, figures["yield"].text
+    figure = category_figure(summary)
+    figure.svg, figure.text
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,6 @@ from pipeline.report.svg import COLOURS, STYLE, new_figure, themed_svg
 from pipeline.report.words import amount_of_time, number, percent, plural, tier_word, time_unit
 
 BINS_PER_BAR = 8
-PAPER_THRESHOLDS_DB = (10.0, 15.0)
 NAMED_TRACKS = 4
 """A label needs so many tracks to be named as the best or the worst."""
 SMALL = {"width": 350, "height": 210}
@@ -80,43 +79,6 @@ def score_figure(score: Score, figures: ScoreFigures, thresholds: Mapping[str, f
         for k in sorted({k for counts in bars.values() for k in counts})
     )
     return Figure(score.title, svg, text, (score.unit or score.title, *map(tier_word, TIERS)), rows)
-
-
-def yield_figure(summary: RoundSummary, previous: RoundSummary | None) -> Figure:
-    """Audio in tracks above a threshold on both remix scores, this round's and the one before (Tables 6 and 9)."""
-    marks = summary.thresholds.get("re_sdr_db", {})
-    unit_s, unit = time_unit(max(row.tracks_s for row in summary.yields))
-    with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=270)
-        for one, colour in ((previous, "grey"), (summary, "sst")):
-            if one is not None and one.yields:
-                x = [row.threshold_db for row in one.yields]
-                y = [row.tracks_s / unit_s for row in one.yields]
-                axes.plot(x, y, color=COLOURS[colour], label=f"round {one.round}")
-        axes.legend(loc="upper right", handlelength=1.2)
-        for tier, value in marks.items():
-            row = summary.yield_at(value)
-            if row is not None:
-                axes.axvline(value, color=COLOURS["ink"], linewidth=1, linestyle=(0, (3, 2)))
-                axes.plot([value], [row.tracks_s / unit_s], "o", color=COLOURS["sst"], markersize=6)
-                axes.annotate(
-                    f"{tier_word(tier)} {value:g} dB: {amount_of_time(row.tracks_s)}",
-                    (value, row.tracks_s / unit_s),
-                    xytext=(7, 6),
-                    textcoords="offset points",
-                    fontsize=10.5,
-                )
-        axes.set(xlabel="threshold on Re-SDR and Re-SISDR (dB)", ylabel=f"audio in tracks ({unit})")
-        axes.set_ylim(bottom=0)
-        axes.set_xlim(_falling_part(summary))
-        axes.grid(axis="y")
-        svg = themed_svg(figure, "yield", label="Audio in tracks over the threshold")
-    said = [
-        f"{row.threshold_db:g} dB keeps {row.tracks:,} tracks of {row.clips:,} clips, {amount_of_time(row.tracks_s)}"
-        for row in summary.yields
-        if row.threshold_db in (marks.values() or PAPER_THRESHOLDS_DB)
-    ]
-    return Figure("Yield against threshold", svg, f"A threshold of {'; one of '.join(said)}.")
 
 
 def category_figure(summary: RoundSummary) -> Figure:
@@ -296,13 +258,6 @@ def score_figures(summary: RoundSummary) -> list[Figure]:
         for score in SCORES
         if score.name in summary.scores
     ]
-
-
-def _falling_part(summary: RoundSummary) -> tuple[float, float]:
-    """The thresholds between which the yield falls from all to nothing, with some room."""
-    most = summary.yields[0].tracks
-    falling = [row.threshold_db for row in summary.yields if 0 < row.tracks < most] or [0.0, 20.0]
-    return min(falling) - 3, max(falling) + 3
 
 
 def _bars(bins: Mapping[int, int]) -> dict[int, int]:

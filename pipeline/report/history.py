@@ -50,7 +50,7 @@ def history(workspace: Workspace, *, up_to: int | None = None) -> list[Past]:
     """All rounds, the first one first; with ``up_to``, those before it that came to their end, to compare it with."""
     states = map(workspace.round_state, workspace.round_numbers())
     return [
-        Past(state, stored_summary(workspace, state.number, settings_of(workspace, state)))
+        Past(state, stored_summary(workspace, state, settings_of(workspace, state)))
         for state in states
         if up_to is None or (state.number < up_to and state.next_stage in (None, "report"))
     ]
@@ -62,15 +62,15 @@ def settings_of(workspace: Workspace, state: RoundState) -> Config:
     return state.settings.model_copy(update={"report": config.report}) if state.config else config
 
 
-def stored_summary(workspace: Workspace, round_number: int, config: Config) -> RoundSummary:
+def stored_summary(workspace: Workspace, state: RoundState, config: Config) -> RoundSummary:
     """The figures of a round from its report, or from its manifests where the report does not hold them."""
-    report = workspace.round_storage(round_number).child("report")
+    report = workspace.round_storage(state.number).child("report")
     if report.is_file(SUMMARY_FILE):
         try:
             return RoundSummary.model_validate_json(report.read_bytes(SUMMARY_FILE))
         except ValidationError:  # written by another version
             pass
-    totals = Totals(config)
-    for batch in track_batches(workspace, round_number):
+    totals = Totals(config, state.calibration)
+    for batch in track_batches(workspace, state.number):
         totals.add(batch)
-    return totals.summary(workspace, round_number, config)
+    return totals.summary(workspace, state.number, config)

@@ -26,7 +26,6 @@ from pipeline.report.figures import (
     time_figure,
     together_figure,
     training_figure,
-    yield_figure,
 )
 from pipeline.report.flow_figure import flow_figure
 from pipeline.report.history import Past, settings_of
@@ -44,6 +43,7 @@ from pipeline.report.tables import (
 )
 from pipeline.report.track_table import TrackTable
 from pipeline.report.trend_figures import duration_figure, evaluation_figure, kept_figure, score_trends
+from pipeline.report.yield_figures import wanted_figure, yield_figure
 from pipeline.workspace import Workspace
 
 STATIC = ("report.css", "report.js", "listen.js", "tracks.js")
@@ -73,10 +73,12 @@ def round_page(
     config = settings_of(workspace, state)
     previous = earlier[-1] if earlier else None
     rounds = [*earlier, Past(state, summary)]
+    before = previous.summary if previous else None
     seconds = {stage: taken for stage, taken in state.timings_s.items() if taken > 0}
     figures: dict[str, Figure | None] = {
         "flow": flow_figure(state.counts, summary),
-        "yield": yield_figure(summary, previous.summary if previous else None) if summary.yields else None,
+        "yield": yield_figure(summary, before) if summary.yields else None,
+        "wanted": wanted_figure(summary, state.calibration, before) if summary.wanted else None,
         "categories": category_figure(summary) if summary.categories else None,
         "together": together_figure(summary) if len(summary.together_labels) > 1 else None,
         "labels": label_figure(summary, SCORES[0]),

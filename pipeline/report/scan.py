@@ -5,7 +5,7 @@ content, so the clips with the smallest ids are a random sample, and the same on
 
 Example::
 
-    totals, sample = Totals(config), ClipSample(per_label=2, most=120)
+    totals, sample = Totals(config, state.calibration), ClipSample(per_label=2, most=120)
     for batch in track_batches(workspace, 1):
         totals.add(batch)
         sample.add(batch)
@@ -14,9 +14,10 @@ Example::
 
 from bisect import insort
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations, groupby
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,7 @@ from pipeline.report.summary import (
     bin_quantile,
     gate_thresholds,
 )
+from pipeline.report.wanted import WantedYields
 from pipeline.workspace import ClipSet, Workspace
 
 BATCH_ROWS = 20_000
@@ -65,9 +67,16 @@ def bin_width(score: Score) -> float:
 
 
 class Totals:
-    """Counts everything in the batches that it is shown."""
+    """Counts everything in the batches that it is shown.
 
-    def __init__(self, config: Config) -> None:
+    Args:
+        config: of the round.
+        calibration: of the round, as in ``RoundState``: what its gate rests on.
+    """
+
+    def __init__(self, config: Config, calibration: Mapping[str, Any]) -> None:
+        self.thresholds = gate_thresholds(config, calibration)
+        self.wanted = WantedYields(config, calibration)
         self.near_silent_db = config.report.near_silent_db
         self.tracks = self.failed = self.clips = 0
         self.clips_s = 0.0
@@ -99,6 +108,7 @@ class Totals:
             if score.name in batch.column_names:
                 self._add_score(score, _column(batch, score.name), labels, tiers)
         self._add_clips(batch, labels)
+        self.wanted.add(batch)
 
     def _add_score(self, score: Score, values: np.ndarray, labels: list[str], tiers: list[str]) -> None:
         finite = np.isfinite(values)
@@ -131,7 +141,6 @@ class Totals:
     def summary(self, workspace: Workspace, round_number: int, config: Config) -> RoundSummary:
         """Everything counted, and the hours of the single-source clips beside it."""
         single_s = _single_source_seconds(workspace)
-        thresholds = gate_thresholds(config, workspace.round_state(round_number).calibration)
         matrix_labels = [label for label, _ in _most_common(self.label_clips)[:TOGETHER_LABELS]]
         return RoundSummary(
             round=round_number,
@@ -142,8 +151,9 @@ class Totals:
             tiers=self.tiers,
             reasons=dict(_most_common(self.reasons)),
             scores={s.name: _figures(self.scores[s.name], s) for s in SCORES if self.scores[s.name]},
-            thresholds=thresholds,
+            thresholds=self.thresholds,
             yields=self._yields({config.gate.itt_db, config.gate.sst_db}),
+            wanted=self.wanted.rows,
             labels=self._labels(),
             categories=self._categories(single_s),
             together_labels=tuple(matrix_labels),

@@ -71,6 +71,20 @@ class Yield(Record):
     tracks_s: float
 
 
+class WantedYield(Record):
+    """What a calibrated gate keeps that wants this probability of "good": tracks of both tiers, and those for ``sst``.
+
+    Tier ``sst`` takes whole clips: all tracks have to be probable enough.
+    """
+
+    probability: float
+    tracks: int
+    tracks_s: float
+    sst_clips: int
+    sst_tracks: int
+    sst_s: float
+
+
 class LabelFigures(Record):
     """Tracks of one label: amounts by tier, clips, kept tracks that are nearly silent, and medians of the scores."""
 
@@ -134,7 +148,7 @@ class RoundSummary(Record):
         tracks, clips, clips_s: all separated tracks (failed ones are in ``failures``), and the clips they come from.
         tiers: amounts by tier. reasons: rejected tracks by reason.
         thresholds: what the gate asks for, score -> tier -> value.
-        yields: by rising threshold.
+        yields: by rising threshold. wanted: by rising probability, where a calibrated gate decided.
         together: clips that hold both labels, a matrix over ``together_labels``; the diagonal counts the label alone.
         near_silent: kept tracks below ``near_silent_db`` of energy share.
         tags: given labels against the tags of the round. heard: the same by the tagger on the clips of the listening
@@ -151,6 +165,7 @@ class RoundSummary(Record):
     scores: dict[str, ScoreFigures] = {}
     thresholds: dict[str, dict[str, float]] = {}
     yields: tuple[Yield, ...] = ()
+    wanted: tuple[WantedYield, ...] = ()
     labels: tuple[LabelFigures, ...] = ()
     categories: tuple[CategoryFigures, ...] = ()
     together_labels: tuple[str, ...] = ()
@@ -175,6 +190,10 @@ class RoundSummary(Record):
     def yield_at(self, threshold_db: float) -> Yield | None:
         """What is above a threshold of ``yields``; None when it is not one of them."""
         return next((row for row in self.yields if row.threshold_db == threshold_db), None)
+
+    def wanted_at(self, probability: float) -> WantedYield | None:
+        """What is as probable as that, one of ``wanted``; None when it is not one of them."""
+        return next((row for row in self.wanted if row.probability == probability), None)
 
 
 def gate_thresholds(config: Config, calibration: Mapping[str, Any]) -> dict[str, dict[str, float]]:

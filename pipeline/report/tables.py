@@ -39,6 +39,7 @@ METRIC_TITLES = {
     "re_sdr_db": "Re-SDR of the remix",
 }
 ROUND_METRICS = ("sdri_db", "si_sdri_db", "silence_sdr_db", "re_sdr_db")
+RELIABLE_TRACKS = 10
 HEARING = ("tag", "separate")
 YIELD_THRESHOLDS_DB = (5.0, 10.0, 15.0, 20.0)
 
@@ -77,6 +78,38 @@ def calibration_rows(calibration: Mapping[str, Any]) -> list[dict[str, Any]]:
     for best, precision in calibration.get("precision", {}).items():
         true, tracks = precision["true"], calibration["tracks"] * int(best.removesuffix("%")) / 100
         rows.append({"best": best, **precision, "error": math.sqrt(true * (1 - true) / max(tracks, 1.0))})
+    return rows
+
+
+def reliability_rows(calibration: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The same by the probability that is ``wanted``, where there are enough such tracks on the scenes to say it."""
+    return [
+        {**row, "error": math.sqrt(row["true"] * (1 - row["true"]) / row["tracks"])}
+        for row in calibration.get("reliability", ())
+        if row["tracks"] >= RELIABLE_TRACKS
+    ]
+
+
+def wanted_rows(summary: RoundSummary, calibration: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a calibrated gate keeps over the wanted probability, which tiers it decided, how good such tracks are.
+
+    ``stated`` and ``true`` precision on scenes with known truth; None where too few of their tracks are so probable.
+    """
+    decided = summary.thresholds.get("good_probability", {})
+    known = {row["wanted"]: row for row in reliability_rows(calibration)}
+    rows = []
+    for found in summary.wanted:
+        tiers = [tier for tier, value in decided.items() if value == found.probability]
+        if tiers or round(10 * found.probability, 6) % 1 == 0:
+            precise = known.get(round(found.probability, 4), {})
+            rows.append(
+                {
+                    "yield": found,
+                    "share": found.tracks / max(summary.tracks, 1),
+                    "tiers": tiers,
+                    **{name: precise.get(name) for name in ("stated", "true")},
+                }
+            )
     return rows
 
 

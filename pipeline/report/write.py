@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_specs.config import Config
+from pipeline.ledger import RoundState
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.report.data_files import write_data
 from pipeline.report.failures import find_failures
@@ -49,7 +50,7 @@ def write_report(
     config = settings_of(workspace, state).model_copy(update={"report": report})
     with tempfile.TemporaryDirectory(prefix="sound-data-engine-") as temporary:
         folder = Path(temporary)
-        summary, gallery, table = _collect(workspace, round_number, config, folder, progress)
+        summary, gallery, table = _collect(workspace, state, config, folder, progress)
         (folder / SUMMARY_FILE).write_text(summary.model_dump_json(indent=1) + "\n", encoding="utf-8")
         page = round_page(
             workspace=workspace,
@@ -78,11 +79,11 @@ def write_overview(workspace: Workspace) -> str:
 
 
 def _collect(
-    workspace: Workspace, round_number: int, config: Config, folder: Path, progress: Progress
+    workspace: Workspace, state: RoundState, config: Config, folder: Path, progress: Progress
 ) -> tuple[RoundSummary, Gallery, TrackTable]:
     """One pass over the tracks, then the files of the listening sample."""
-    counts = workspace.round_state(round_number).counts.get("gate")
-    totals = Totals(config)
+    round_number, counts = state.number, state.counts.get("gate")
+    totals = Totals(config, state.calibration)
     sample = ClipSample(per_label=config.report.examples_per_label, most=config.report.examples_max)
     table = TrackTable(folder, tracks=counts.inputs if counts else 0, most=config.report.table_tracks)
     for batch in track_batches(workspace, round_number):

@@ -13,18 +13,18 @@ from pipeline.report.figures import (
     time_figure,
     together_figure,
     training_figure,
-    yield_figure,
 )
 from pipeline.report.flow_figure import flow_figure
 from pipeline.report.history import stored_summary
 from pipeline.report.summary import RoundSummary, ScoreFigures
 from pipeline.report.svg import COLOURS
+from pipeline.report.yield_figures import yield_figure
 from tests.pipeline.report.rounds import CONFIG, EVIL
 
 
 @pytest.fixture(scope="module")
 def summary(written) -> RoundSummary:
-    return stored_summary(written, 1, CONFIG)
+    return stored_summary(written, written.round_state(1), CONFIG)
 
 
 @pytest.fixture(scope="module")

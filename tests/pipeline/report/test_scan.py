@@ -18,7 +18,7 @@ from tests.pipeline.report.rounds import EVIL, tracks_of
 @pytest.fixture
 def summary(workspace):
     config = Config()
-    totals = Totals(config)
+    totals = Totals(config, {})
     for batch in track_batches(workspace, 1):
         totals.add(batch)
     return totals.summary(workspace, 1, config)
@@ -29,7 +29,7 @@ def batch_of(rows) -> pa.Table:
 
 
 def summarised(rows, workspace):
-    totals = Totals(Config())
+    totals = Totals(Config(), {})
     totals.add(batch_of(rows))
     return totals.summary(workspace, 1, Config())
 
@@ -130,5 +130,5 @@ def test_small_manifest_parts_are_read_as_one_batch(workspace):
 
 def test_a_round_without_tracks_has_figures(tmp_path):
     workspace = Workspace.open(tmp_path / "w", Config())
-    summary = Totals(Config()).summary(workspace, 1, Config())
+    summary = Totals(Config(), {}).summary(workspace, 1, Config())
     assert (summary.tracks, summary.yields, summary.kept_share) == (0, (), None)

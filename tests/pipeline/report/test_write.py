@@ -134,7 +134,7 @@ def test_the_same_round_gives_the_same_report_and_older_files_go(workspace):
 
 
 def test_the_figures_of_the_page_are_kept_for_later_rounds(written):
-    stored = stored_summary(written, 1, CONFIG)
+    stored = stored_summary(written, written.round_state(1), CONFIG)
     assert stored.kept.tracks == 16
     assert stored.heard.checked == 6  # only a report knows this, the manifest does not
 
