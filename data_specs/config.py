@@ -265,7 +265,7 @@ class EvaluateConfig(Section):
 
     held_out_share: float = Field(0.2, gt=0, lt=1, description="Share of single-source clips kept for evaluation.")
     mixtures: int = Field(48, ge=1)
-    tolerance_db: float = Field(0.0, ge=0, description="A candidate may be this much worse in SDRi and still replace.")
+    tolerance_db: float = Field(0.0, ge=0, description="How much worse in SDRi or SI-SDRi a candidate may be.")
 
 
 class ReportConfig(Section):

@@ -1,5 +1,8 @@
 """Promotion: a round's checkpoint replaces the current one only when it is no worse on the held-out set.
 
+Two figures have to agree. SDRi (eq. 7) rewards masks near one half where the separator is unsure; SI-SDRi (eq. 9) does
+not, but it forgives a wrong level.
+
 Example::
 
     decision = decide(metrics["current"], metrics["candidate"], config)
@@ -14,7 +17,7 @@ from data_specs.config import Config
 from data_specs.records import Record
 
 QUERY_MODE = "pos_neg"
-METRIC = "sdri_db"
+FIGURES = {"sdri_db": "SDRi", "si_sdri_db": "SI-SDRi"}
 
 
 class Promotion(Record):
@@ -24,11 +27,15 @@ class Promotion(Record):
     reason: str
     current_sdri_db: float | None = None
     candidate_sdri_db: float | None = None
+    current_si_sdri_db: float | None = None
+    candidate_si_sdri_db: float | None = None
     tolerance_db: float = 0.0
 
 
 def decide(current: Mapping[str, Any], candidate: Mapping[str, Any], config: Config) -> Promotion:
-    """Compare the mean SDRi with positive and negative query; a candidate without a finite figure never replaces.
+    """Compare mean SDRi and SI-SDRi with positive and negative query: the candidate may be worse in neither.
+
+    A candidate without finite figures never replaces.
 
     Args:
         current: metrics of the checkpoint in use, as ``evaluate_mixtures`` gives them.
@@ -36,33 +43,36 @@ def decide(current: Mapping[str, Any], candidate: Mapping[str, Any], config: Con
         config: ``config.evaluate.tolerance_db`` is how much worse a candidate may be.
     """
     tolerance_db = config.evaluate.tolerance_db
-    before, after = mean_sdri_db(current), mean_sdri_db(candidate)
+    before, after = ({name: _mean_db(metrics, name) for name in FIGURES} for metrics in (current, candidate))
 
     def decision(promoted: bool, reason: str) -> Promotion:
-        return Promotion(
-            promoted=promoted,
-            reason=reason,
-            current_sdri_db=before,
-            candidate_sdri_db=after,
-            tolerance_db=tolerance_db,
-        )
+        found = {f"current_{name}": value for name, value in before.items()}
+        found |= {f"candidate_{name}": value for name, value in after.items()}
+        return Promotion(promoted=promoted, reason=reason, tolerance_db=tolerance_db, **found)
 
     if not candidate:
         return decision(False, "there is no candidate: the round trained none")
-    if after is None:
-        return decision(False, "the candidate has no finite SDRi on the held-out set")
-    if before is None:
-        return decision(False, "the current checkpoint has no finite SDRi to compare with")
+    gains_db, parts = {}, []
+    for name, title in FIGURES.items():
+        own, other = after[name], before[name]
+        if own is None:
+            return decision(False, f"the candidate has no finite {title} on the held-out set")
+        if other is None:
+            return decision(False, f"the current checkpoint has no finite {title} to compare with")
+        gains_db[title] = own - other
+        parts.append(f"{title} {own:.2f} dB against {other:.2f}")
     if current.get("set") != candidate.get("set"):
         return decision(False, "current and candidate were evaluated on different mixtures")
-    comparison = f"SDRi {after:.2f} dB against {before:.2f} dB of the current checkpoint"
-    if after >= before - tolerance_db:
-        return decision(True, comparison if after >= before else f"{comparison}, within {tolerance_db:g} dB")
-    return decision(False, f"{comparison}, worse by more than {tolerance_db:g} dB" if tolerance_db else f"{comparison}")
+    comparison = f"{', '.join(parts)} of the current checkpoint"
+    worse = [title for title, gain_db in gains_db.items() if gain_db < -tolerance_db]
+    if worse:
+        limit = f" by more than {tolerance_db:g} dB" if tolerance_db else ""
+        return decision(False, f"{comparison}: worse in {' and '.join(worse)}{limit}")
+    return decision(True, comparison if min(gains_db.values()) >= 0 else f"{comparison}, within {tolerance_db:g} dB")
 
 
-def mean_sdri_db(metrics: Mapping[str, Any]) -> float | None:
-    """Mean SDRi with positive and negative query; None when it is missing or not finite."""
+def _mean_db(metrics: Mapping[str, Any], figure: str) -> float | None:
+    """Mean with positive and negative query; None when it is missing or not finite."""
     mode = metrics.get(QUERY_MODE)
-    value = mode.get(METRIC, {}).get("mean") if isinstance(mode, Mapping) else None
+    value = mode.get(figure, {}).get("mean") if isinstance(mode, Mapping) else None
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -9,8 +9,12 @@ CONFIG = Config()
 TOLERANT = Config.model_validate({"evaluate": {"tolerance_db": 0.5}})
 
 
-def metrics(mean, mixtures="same"):
-    return {"pos_neg": {"sdri_db": {"mean": mean, "std": 1.0, "median": mean, "n": 4}}, "set": mixtures}
+def metrics(sdri_db, mixtures="same", *, si_sdri_db=1.0):
+    return {"pos_neg": {"sdri_db": mean(sdri_db), "si_sdri_db": mean(si_sdri_db)}, "set": mixtures}
+
+
+def mean(value):
+    return {"mean": value, "std": 1.0, "median": value, "n": 4}
 
 
 @pytest.mark.parametrize(
@@ -27,9 +31,15 @@ def metrics(mean, mixtures="same"):
 def test_a_candidate_replaces_when_it_is_no_worse_within_the_tolerance(before, after, config, promoted):
     decision = decide(metrics(before), metrics(after), config)
     assert decision.promoted is promoted
-    assert f"{after:.2f}" in decision.reason
-    assert f"{before:.2f}" in decision.reason
+    assert f"SDRi {after:.2f} dB against {before:.2f}" in decision.reason
     assert (decision.current_sdri_db, decision.candidate_sdri_db) == (before, after)
+
+
+def test_a_better_sdri_does_not_buy_a_worse_si_sdri():
+    decision = decide(metrics(5.0, si_sdri_db=3.0), metrics(5.5, si_sdri_db=2.5), CONFIG)
+    assert not decision.promoted
+    assert decision.reason.endswith("worse in SI-SDRi")
+    assert (decision.current_si_sdri_db, decision.candidate_si_sdri_db) == (3.0, 2.5)
 
 
 @pytest.mark.parametrize("broken", [metrics(None), metrics(float("nan")), metrics(float("inf")), {"pos_neg": {}}, {}])
