@@ -155,6 +155,11 @@ class BufferedClip:
         weights = {track.label: track_weight(track.good_probability) for track in sample.meta.tracks}
         return cls(shard, tracks, mixture, 1 / sample.meta.gain, weights)
 
+    @property
+    def weight(self) -> float:
+        """How often the clip as a whole is drawn, against others: as often as the worst of its tracks."""
+        return min(self.weights.values())
+
     def decode(self, data: bytes) -> np.ndarray:
         """One of its members as a waveform (T,)."""
         return decode_bytes(data)[0] * np.float32(self.scale)
@@ -170,6 +175,11 @@ def track_weight(good_probability: float | None) -> float:
     return probability / (1 - probability)
 
 
+def weighted_choice(weights: Sequence[float], rng: np.random.Generator) -> int:
+    """A random index, drawn as often as its weight says."""
+    return int(rng.choice(len(weights), p=np.array(weights) / np.sum(weights)))
+
+
 class _BufferedTracks:
     def __init__(self, buffer: ShardBuffer):
         self._buffer = buffer
@@ -180,8 +190,7 @@ class _BufferedTracks:
 
     def draw(self, label: str, rng: np.random.Generator, length: int) -> np.ndarray:
         having = [clip for clip in self._buffer.clips if label in clip.tracks]
-        weights = np.array([clip.weights[label] for clip in having])
-        clip = having[int(rng.choice(len(having), p=weights / weights.sum()))]
+        clip = having[weighted_choice([clip.weights[label] for clip in having], rng)]
         self._buffer.turn()
         track = self._buffer.decoded(clip, clip.tracks[label])
         return np.zeros(length, np.float32) if track is None else crop(track, rng, length)
@@ -196,7 +205,7 @@ class _BufferedMixtures:
             having = [clip for clip in self._buffer.clips if clip.mixture is not None]
             if not having:  # the stream has turned them all out: use what is here
                 having = list(self._buffer.clips)
-            clip = having[int(rng.integers(len(having)))]
+            clip = having[weighted_choice([clip.weight for clip in having], rng)]
             self._buffer.turn()
             decoded = {label: self._buffer.decoded(clip, data) for label, data in clip.tracks.items()}
             tracks = {label: track for label, track in decoded.items() if track is not None}

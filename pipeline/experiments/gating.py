@@ -210,13 +210,14 @@ def _lesson(clips: Sequence[ClipEvidence], decisions: Sequence[Sequence[Decision
     tracks, whole = [], []
     for clip, decided in zip(clips, decisions, strict=True):
         own = {label: track.numpy() for label, track in zip(clip.labels, clip.tracks, strict=True)}
+        weights = [track_weight(_probability(decision)) for decision in decided]
         tracks += [
-            KeptTrack(label, own[label], track_weight(_probability(decision)))
-            for label, decision in zip(clip.labels, decided, strict=True)
+            KeptTrack(label, own[label], weight)
+            for label, decision, weight in zip(clip.labels, decided, weights, strict=True)
             if decision.tier != "rejected"
         ]
         if all(decision.tier == "sst" for decision in decided):
-            whole.append(KeptClip(clip.mixture.numpy(), own))
+            whole.append(KeptClip(clip.mixture.numpy(), own, min(weights)))
     return Lesson(tracks, whole)
 
 

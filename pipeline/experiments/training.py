@@ -19,7 +19,7 @@ from models.label_separator import LabelSeparator
 from models.query_encoders import load_query_encoder
 from pipeline.experiments.material import Material
 from pipeline.mixtures import Batch, NaturalPool, Sampler, TrackPool, collate, crop
-from pipeline.pools import ClipPool
+from pipeline.pools import ClipPool, weighted_choice
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.scoring import evaluate_mixtures
 from pipeline.train import fit
@@ -38,10 +38,11 @@ class KeptTrack:
 
 @dataclass(frozen=True)
 class KeptClip:
-    """A natural clip to train on with its own tracks (SST): mixture (T,), and a track (T,) per label."""
+    """A natural clip to train on with its own tracks (SST): mixture (T,), a track (T,) per label, and its weight."""
 
     mixture: np.ndarray
     tracks: Mapping[str, np.ndarray]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ class KeptPool:
     def draw(self, label: str, rng: np.random.Generator, length: int) -> np.ndarray:
         """A random crop of a random track of the label, (length,) float32."""
         tracks = self._by_label[label]
-        weights = np.array([track.weight for track in tracks])
-        return crop(tracks[int(rng.choice(len(tracks), p=weights / weights.sum()))].waveform, rng, length)
+        return crop(tracks[weighted_choice([track.weight for track in tracks], rng)].waveform, rng, length)
 
 
 class KeptMixtures:
@@ -76,7 +76,7 @@ class KeptMixtures:
 
     def draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The same random crop of a random clip's mixture and tracks, (length,) each."""
-        clip = self._clips[int(rng.integers(len(self._clips)))]
+        clip = self._clips[weighted_choice([clip.weight for clip in self._clips], rng)]
         labels = list(clip.tracks)
         mixture, *tracks = crop_alike([clip.mixture, *(clip.tracks[label] for label in labels)], rng, length)
         return mixture, dict(zip(labels, tracks, strict=True))
