@@ -9,7 +9,7 @@ Example::
     figure.svg, figure.text
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from data_specs.scores import SCORES, Score
+from data_specs.scores import Score
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary, ScoreFigures
 from pipeline.report.svg import COLOURS, STYLE, new_figure, themed_svg
 from pipeline.report.words import amount_of_time, number, percent, plural, tier_word, time_unit
@@ -251,13 +251,9 @@ def time_figure(seconds: Mapping[str, float], previous: Mapping[str, float]) -> 
     return Figure("Time per stage", svg, text)
 
 
-def score_figures(summary: RoundSummary) -> list[Figure]:
-    """One figure per score of the manifest that any track has."""
-    return [
-        score_figure(score, summary.scores[score.name], summary.thresholds.get(score.name, {}))
-        for score in SCORES
-        if score.name in summary.scores
-    ]
+def score_figures(summary: RoundSummary, scores: Iterable[Score]) -> list[Figure]:
+    """One figure per score."""
+    return [score_figure(score, summary.scores[score.name], summary.thresholds.get(score.name, {})) for score in scores]
 
 
 def _bars(bins: Mapping[int, int]) -> dict[int, int]:

@@ -26,7 +26,7 @@ from pipeline.report.words import count, percent, tier_word
 CLIP_STAGES = {"ingest": "Ingested", "tag": "Tagged", "separate": "Separated"}
 REASONS = 3
 TOP, TRUNK = 56.0, 150.0
-STAGE, LOSSY_STAGE, SPLIT, TEXT = 140.0, 215.0, 130.0, 330.0
+STAGE, LOSSY_STAGE, SPLIT, TEXT = 140.0, 215.0, 130.0, 390.0
 """Widths: of a stage that let everything through, of one that did not, of the split into tiers, of its text."""
 HAIR, BAR, STEP = 2.0, 9.0, 46.0
 
@@ -156,7 +156,7 @@ def _split(axes: Axes, x: float, height: float, ends: Sequence[_Stream], places:
         middle = top + max(part, 4.0) / 2
         axes.text(end_x + 14, middle, count(end.size), fontsize=13, fontweight=700, va="bottom")
         said = f"{percent(end.size / total)}, {end.text}"
-        axes.text(end_x + 14, middle + 2, _fitted(said, 52), fontsize=10.5, color=COLOURS["soft"], va="top")
+        axes.text(end_x + 14, middle + 2, _fitted(said, 64), fontsize=10.5, color=COLOURS["soft"], va="top")
         y += part
 
 

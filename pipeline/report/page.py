@@ -15,7 +15,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from data_specs.scores import SCORES
 from pipeline.ledger import RoundState
 from pipeline.report import words
 from pipeline.report.figures import (
@@ -81,7 +80,7 @@ def round_page(
         "wanted": wanted_figure(summary, state.calibration, before) if summary.wanted else None,
         "categories": category_figure(summary) if summary.categories else None,
         "together": together_figure(summary) if len(summary.together_labels) > 1 else None,
-        "labels": label_figure(summary, SCORES[0]),
+        "labels": label_figure(summary, summary.quality_score),
         "evaluation": evaluation_figure(rounds),
         "training": training_figure(training),
         "time": time_figure(seconds, previous.state.timings_s if previous else {}) if seconds else None,
@@ -96,7 +95,8 @@ def round_page(
         now=rounds[-1],
         findings=find_problems(state, summary, earlier),
         figures=figures,
-        score_figures=score_figures(summary),
+        score_figures=score_figures(summary, summary.leading_scores),
+        other_score_figures=score_figures(summary, summary.other_scores),
         stages=stage_rows(state.counts),
         yields=yield_rows(rounds, summary),
         calibrations=calibration_rows(state.calibration),
@@ -104,7 +104,7 @@ def round_page(
         evaluations=evaluation_rows(rounds),
         metrics=metric_rows(state.metrics),
         times=time_rows(state, summary, config),
-        training={name: value for name, value in state.training.items() if value not in (None, "")},
+        training={name: value for name, value in state.training.items() if value not in (None, "", {})},
         gallery=gallery,
         table=table,
         page_data=_page_data(state, summary, gallery, table),
@@ -128,7 +128,8 @@ def overview_page(workspace: Workspace, rounds: Sequence[Past]) -> str:
         aside=workspace.set_aside(workspace.config),
         findings=[find_problems(past.state, past.summary, rounds[:place]) for place, past in enumerate(rounds)],
         figures=figures,
-        score_figures=score_trends(rounds),
+        score_figures=score_trends(rounds, rounds[-1].summary.leading_scores) if rounds else [],
+        other_score_figures=score_trends(rounds, rounds[-1].summary.other_scores) if rounds else [],
         evaluations=evaluation_rows(rounds),
         page_data={},
     )
@@ -145,7 +146,11 @@ def _page_data(state: RoundState, summary: RoundSummary, gallery: Gallery, table
     """What the page's scripts have to know."""
     return {
         "round": state.number,
-        "scores": [score._asdict() for score in SCORES if score.name in summary.scores],
+        "scores": [
+            {**score._asdict(), "leading": leading}
+            for leading, scores in ((True, summary.leading_scores), (False, summary.other_scores))
+            for score in scores
+        ],
         "chunks": table.chunks,
         "rows": table.rows,
         "clips": len(gallery.clips),
@@ -154,7 +159,7 @@ def _page_data(state: RoundState, summary: RoundSummary, gallery: Gallery, table
 
 
 def _render(template: str, **content: Any) -> str:
-    return _environment().get_template(template).render(scores=SCORES, tiers=TIERS, kept_tiers=KEPT_TIERS, **content)
+    return _environment().get_template(template).render(tiers=TIERS, kept_tiers=KEPT_TIERS, **content)
 
 
 def _environment() -> Environment:

@@ -16,11 +16,14 @@ from typing import Any, get_args
 
 from data_specs.config import Config
 from data_specs.records import Record, Tier
-from data_specs.scores import SCORES
+from data_specs.scores import SCORES, Score
 from pipeline.gate import cautious
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
 KEPT_TIERS = tuple(tier for tier in TIERS if tier != "rejected")
+REMIX_FIRST = ("re_sdr_db", "re_si_sdr_db", "energy_share_db")
+CALIBRATED_FIRST = ("good_probability", "expected_si_sdr_db", "energy_share_db")
+"""The scores to look at first, by what decided: the paper's thresholds on the remix, or a calibrated gate."""
 DRIFT_GROUPS = 10
 """Groups of equal size that two distributions of a score are compared by."""
 
@@ -186,6 +189,28 @@ class RoundSummary(Record):
     def kept_share(self) -> float | None:
         """Kept tracks over all; None without tracks."""
         return self.kept.tracks / self.tracks if self.tracks else None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether probabilities decided, not thresholds on the remix."""
+        return "good_probability" in self.thresholds
+
+    @property
+    def leading_scores(self) -> tuple[Score, ...]:
+        """The few scores that say most about this round's tracks, as far as there are any."""
+        known = {score.name: score for score in SCORES}
+        return tuple(known[n] for n in (CALIBRATED_FIRST if self.calibrated else REMIX_FIRST) if n in self.scores)
+
+    @property
+    def other_scores(self) -> tuple[Score, ...]:
+        """All that are left."""
+        return tuple(score for score in SCORES if score.name in self.scores and score not in self.leading_scores)
+
+    @property
+    def quality_score(self) -> Score:
+        """The one that stands for the quality of a track, in dB."""
+        name = "expected_si_sdr_db" if self.calibrated else "re_sdr_db"
+        return next(score for score in SCORES if score.name == name)
 
     def yield_at(self, threshold_db: float) -> Yield | None:
         """What is above a threshold of ``yields``; None when it is not one of them."""

@@ -5,14 +5,14 @@ Example::
     figure = evaluation_figure(history(workspace))
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from data_specs.scores import SCORES
+from data_specs.scores import Score
 from pipeline.ledger import STAGES
 from pipeline.report.figures import SMALL, Figure
 from pipeline.report.history import EVALUATED_MODE, Past
@@ -109,10 +109,10 @@ def kept_figure(rounds: Sequence[Past]) -> Figure | None:
     return Figure("Audio that the gate kept", svg, f"{sentence(text)} of the tracks.", columns, rows)
 
 
-def score_trends(rounds: Sequence[Past]) -> list[Figure]:
-    """Median and middle 80 % of every score over the rounds."""
+def score_trends(rounds: Sequence[Past], scores: Iterable[Score]) -> list[Figure]:
+    """Median and middle 80 % of every score over the rounds that have it."""
     figures = []
-    for score in SCORES:
+    for score in scores:
         having = [past for past in rounds if score.name in past.summary.scores]
         if not having:
             continue

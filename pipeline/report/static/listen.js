@@ -102,13 +102,15 @@
       return element("div", { className: "what" }, element("b", {}, TITLES[entry.kind]), element("span", { className: "soft" }, ABOUT[entry.kind]), heard);
     }
     const track = entry.track;
-    const own = scoresOf(track).filter((score) => score.scope === "track")
-      .map((score) => `${score.title} ${withUnit(track.scores[score.name], score)}`).join(" · ");
+    const [own, others] = [true, false].map((leading) => scoresOf(track)
+      .filter((score) => score.scope === "track" && score.leading === leading)
+      .map((score) => `${score.title} ${withUnit(track.scores[score.name], score)}`).join(" · "));
     const tier = track.outcome === "failed" ? "failed" : track.tier;
     return element("div", { className: "what" },
       element("b", {}, track.label), " ", element("span", { className: `badge ${tier}` }, tierWord(tier)),
       own ? element("span", { className: "soft" }, own) : null,
-      track.reason ? element("span", { className: "soft" }, track.reason) : null, heard);
+      track.reason ? element("span", { className: "soft" }, track.reason) : null, heard,
+      others ? element("details", { className: "soft" }, element("summary", {}, "more scores"), others) : null);
   }
 
   function fact(title, ...content) {

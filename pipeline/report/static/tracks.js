@@ -90,14 +90,18 @@
 
   // Drawing
 
-  const columns = [
-    { key: "label", title: "label" }, { key: "tier", title: "decision" },
-    ...page.scores.map((score) => ({ key: score.name, title: score.title, numeric: true, about: score.meaning })),
-    { key: "reason", title: "reason" }, { key: "seconds", title: "length", numeric: true }, { key: "clip", title: "clip" },
-  ];
+  /** The leading scores, and the one that is filtered by. */
+  function columns() {
+    return [
+      { key: "label", title: "label" }, { key: "tier", title: "decision" },
+      ...page.scores.filter((score) => score.leading || score.name === wishes.score)
+        .map((score) => ({ key: score.name, title: score.title, numeric: true, about: score.meaning })),
+      { key: "reason", title: "reason" }, { key: "seconds", title: "length", numeric: true }, { key: "clip", title: "clip" },
+    ];
+  }
 
   function head() {
-    return element("thead", {}, element("tr", {}, columns.map((column) => {
+    return element("thead", {}, element("tr", {}, columns().map((column) => {
       const cell = element("th", { scope: "col", className: column.numeric ? "n" : "" });
       cell.append(element("button", { type: "button", title: column.about || "", onclick: () => {
         const start = Boolean(column.numeric);
@@ -110,9 +114,10 @@
   }
 
   function body(visible) {
+    const shown = columns();
     return element("tbody", {}, visible.map((row) => {
       const tier = names.tier[codes.tier[row]];
-      const line = element("tr", { className: "row" }, columns.map(({ key }) => {
+      const line = element("tr", { className: "row" }, shown.map(({ key }) => {
         if (key === "tier") return element("td", {}, element("span", { className: `badge ${tier}` }, tierWord(tier)));
         if (key === "seconds") return element("td", { className: "n" }, `${number(seconds[row], 1)} s`);
         if (key === "clip") return element("td", { className: "clip" }, element("button", { type: "button", "aria-expanded": "false" }, `${clip[row]}.${index[row]}`));
@@ -149,13 +154,16 @@
     const code = (text) => element("code", {}, text || "–");
     const fact = (title, ...content) => element("div", {}, element("dt", {}, title), element("dd", {}, ...content));
     const unit = coded("unit"), shard = coded("shard");
+    const others = page.scores.filter((score) => !score.leading && !Number.isNaN(scores[score.name][row]))
+      .map((score) => `${score.title} ${number(scores[score.name][row])}`).join(" · ");
     const details = element("dl", { className: "facts wide" },
       fact("recording", code(coded("path")), coded("path") ? `, ${number(lineage.start_s[at], 1)} s to ${number(lineage.start_s[at] + lineage.duration_s[at], 1)} s` : ""),
+      others ? fact("scores", others) : null,
       fact("track", code(lineage.track_id[at]), ", negative query: ", coded("negatives") || "none"),
       fact("separated with", code(coded("checkpoint")), ", configuration ", code(coded("config_hash")), `, round ${page.round}`),
       fact("manifest", element("a", { href: `../tracks/${unit}.parquet` }, `tracks/${unit}.parquet`)),
       fact("shard", shard ? element("a", { href: `../shards/${shard}` }, `shards/${shard}`) : "in none", shard ? `, member ${clip[row]}.${index[row]}.flac` : ""));
-    line.after(element("tr", { className: "open" }, element("td", { colSpan: columns.length }, details)));
+    line.after(element("tr", { className: "open" }, element("td", { colSpan: columns().length }, details)));
     button.setAttribute("aria-expanded", "true");
   }
 

@@ -51,8 +51,17 @@ def tracks_of(clip_id, tier, labels=("Bark", EVIL), unit="u", **changes):
     ]
 
 
-def add_round(workspace, number, *, tiers=("sst", "itt", "rejected"), sdri_db=4.5, write_clips=False):
-    """A finished round of ``CLIPS`` clips whose tiers take turns."""
+def add_round(
+    workspace,
+    number,
+    *,
+    tiers=("sst", "itt", "rejected"),
+    sdri_db=4.5,
+    write_clips=False,
+    scores=None,
+    calibration=None,
+):
+    """A finished round of ``CLIPS`` clips whose tiers take turns; ``scores`` are those of all of its tracks."""
     folder = workspace.storage.local_path.parent / "<b>recordings"
     folder.mkdir(exist_ok=True)
     items, rows, clips = [], [], []
@@ -63,7 +72,7 @@ def add_round(workspace, number, *, tiers=("sst", "itt", "rejected"), sdri_db=4.
         if not path.exists():
             soundfile.write(path, waveforms.sum(axis=0), RATE_HZ)
         clip = Clip(clip_id=clip_id, path=str(path), labels=("Bark", EVIL), duration_s=1.0)
-        tracks = tracks_of(clip_id, tiers[place % len(tiers)])
+        tracks = tracks_of(clip_id, tiers[place % len(tiers)], **(scores or {}))
         tracks[1] = tracks[1].model_copy(update={"energy_share_db": -40.0 if place == 0 else -3.0})
         clips.append(clip)
         rows += tracks
@@ -84,6 +93,7 @@ def add_round(workspace, number, *, tiers=("sst", "itt", "rejected"), sdri_db=4.
             number=number,
             finished=STAGES[:-1],
             config=CONFIG.model_dump(mode="json"),
+            calibration=calibration or {},
             checkpoint_in="embedded",
             checkpoint_in_hash=checkpoint_hash("embedded"),
             counts={"ingest": ingest, "separate": StageCounts(inputs=12, kept=12), "gate": StageCounts.of(rows)},

@@ -15,7 +15,7 @@ from pipeline.report import write_report
 from pipeline.report.track_table import CHUNK_ROWS
 from pipeline.workspace import Workspace
 from tests.pipeline.report.browser import CHROMIUM, FLAGS, PHONE
-from tests.pipeline.report.rounds import EVIL, big_workspace
+from tests.pipeline.report.rounds import EVIL, add_round, big_workspace
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the dev extra: playwright")
 
@@ -173,6 +173,28 @@ def test_the_table_of_tracks_filters_sorts_and_tells_lineage(open_page, written)
     lineage = page.locator("#tracks tr.open").inner_text()
     for words in ("recording", "separated with", "configuration", "round 1", "shards/u.tar", "tracks/u.parquet"):
         assert words in lineage
+
+
+def test_scores_that_do_not_lead_are_a_click_away(open_page, workspace):
+    scores = {"good_probability": 0.8, "expected_si_sdr_db": 7.0, "softness": 0.3}
+    add_round(workspace, 1, scores=scores, calibration={"gate": "calibrated", "caution": 0.0, "known": ["Bark"]})
+    write_report(workspace, 1)
+    page = open_page(address_of(workspace))
+    page.locator("#scores > details > summary").click()
+    assert page.locator("#scores > details svg[role=img]").first.is_visible()
+    opened_listen(page)
+    lane = page.locator(f"{CLIP} .lane[data-kind=track]").first
+    assert "Probability of good 0.80" in lane.inner_text()
+    lane.get_by_text("more scores").click()
+    assert "Softness 0.30" in lane.inner_text()
+    row = opened_tracks(page).first
+    row.click()
+    page.locator("#tracks tr.open").wait_for()
+    assert "Softness 0.30" in page.locator("#tracks tr.open").inner_text()
+    headings = page.locator("#tracks-table thead")
+    assert "Softness" not in headings.inner_text()
+    page.locator("#tracks-controls").get_by_label("Score").select_option("softness")
+    headings.get_by_role("button", name="Softness").wait_for()
 
 
 def test_the_listening_sample_filters_and_sorts(open_page, written):

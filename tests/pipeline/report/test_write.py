@@ -169,13 +169,21 @@ def test_a_calibrated_gate_shows_what_its_probabilities_are_worth(workspace):
         good_share=0.41,
         auc=0.87,
         precision={"10%": {"stated": 0.93, "true": 0.9}},
+        reliability=({"wanted": 0.7, "tracks": 40, "stated": 0.82, "true": 0.78},),
+        known=("Bark",),
     )
-    state = workspace.round_state(1).model_copy(update={"calibration": calibration.model_dump(mode="json")})
-    workspace.write_round_state(state)
+    scores = {"good_probability": 0.8, "expected_si_sdr_db": 7.0, "softness": 0.3, "label_similarity": 0.5}
+    add_round(workspace, 1, scores=scores, calibration=calibration.model_dump(mode="json"))
     write_report(workspace, 1, config=QUIET)
-    assert "best 10 % 93 % 90 % all 41 %" in page_of(workspace).text
-    assert "400 tracks of 200 scenes" in page_of(workspace).text
-    assert "| best 10% | 93 % | 90 % |" in round_artifacts(workspace, 1)[0].markdown
+    text = page_of(workspace).text
+    assert "best 10 % 93 % 90 % all 41 %" in text
+    assert "400 tracks of 200 scenes" in text
+    assert "A wanted probability of 0.70 for ITT keeps" in text
+    assert "4 more scores" in text
+    assert text.index("Probability of good: median") < text.index("Softness: median")
+    markdown = round_artifacts(workspace, 1)[0].markdown
+    assert "| best 10% | 93 % | 90 % |" in markdown
+    assert "| 0.70 ITT | " in markdown
 
 
 def test_the_overview_leads_to_every_round_and_shows_trends(written):
