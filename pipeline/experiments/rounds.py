@@ -29,7 +29,7 @@ from pipeline.experiments.training import START, Lesson, learn, measure
 from pipeline.progress import NO_PROGRESS, Progress
 
 ARMS = ("control", "oracle", "calibrated", "paper", "oracle-gate")
-ROUND_RATE = 0.5  # of the start's learning rate: a round goes on from what is trained already
+ROUND_RATE = 0.75  # of the start's learning rate: a round goes on from what is trained already
 
 
 def run_rounds(
