@@ -40,6 +40,8 @@ def configure_prefect(*, log_level: str, own_home: bool = True) -> None:
         os.environ["PREFECT_HOME"] = str(_made(cache_home()))
     defaults = {
         "PREFECT_LOGGING_LEVEL": log_level,
+        # Its services complain at length about events that an interrupted run leaves behind.
+        "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL" if log_level == "CRITICAL" else "ERROR",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         # Above the default of 20 s: the first start makes the database, on machines that may be busy.

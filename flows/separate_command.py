@@ -52,7 +52,7 @@ def separate(
     """Separate recordings into one WAV file per label and the residual; together they sum to the recording.
 
     Any format, length, sample rate and number of channels. Says of every label how much of the recording its track
-    holds, and when nothing of the label is heard.
+    holds, and when the label is probably not in it.
 
     Examples::
 
@@ -164,8 +164,11 @@ def _separated(stems: "Stems") -> dict[str, Any]:
 
 def _remarks(stems: "Stems") -> list[str]:
     """What somebody who only wants the files should know all the same."""
-    silent = [track.label for track in stems.tracks if not track.heard]
-    remarks = [f"nothing of {', '.join(silent)} is heard: listen, its track may be leakage only"] if silent else []
+    remarks = [
+        f"{track.label} is probably not in it: the track holds what leaks from other sounds"
+        for track in stems.tracks
+        if track.heard == "no"
+    ]
     if stems.truncated:
         remarks.append(f"breaks off after {stems.duration_s:.1f} s, what is there was separated")
     return remarks

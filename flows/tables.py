@@ -101,8 +101,8 @@ def _tracks_table(separated: Sequence[dict[str, Any]]) -> Table:
     for one in separated:
         name = Path(one["recording"]).name
         for track in one["tracks"]:
-            heard, fit = "yes" if track["heard"] else "no", f"{track['fit']['recording']:.1f}"
-            table.add_row(*map(Text, (name, track["label"], _share(track), fit, heard, track["file"])))
+            fit = f"{track['fit']['recording']:.1f}"
+            table.add_row(*map(Text, (name, track["label"], _share(track), fit, track["heard"], track["file"])))
             name = ""
         residual = one["residual"]
         table.add_row(*map(Text, ("", "residual", _share(residual), "", "", residual["file"])), style="dim")

@@ -1,20 +1,21 @@
 """Whether a track holds what its label says, or only what leaked.
 
-A separator gives a track for whatever it is asked for, and shapes what leaks until it fits the label. So the evidence
-is taken from the recording itself: the label has to fit it better than most other AudioSet classes do, by the query
-encoder, where the track is loudest; and the track has to take more than a trace of the recording. One window per track
-is looked at, so the cost does not grow with the recording. ``tests/benchmarks/heard.py`` measures the thresholds.
+A separator gives a track for whatever it is asked for. Two things tell a sound from leakage: how much of the recording
+the track takes, and how much better the label fits than other AudioSet classes, by the query encoder, where the track
+is loudest. Either alone says little, so they are weighed against each other. One window per track is looked at, so the
+cost does not grow with the recording. ``tests/benchmarks/heard.py`` measures what the verdicts are worth.
 
 Example::
 
     loudest = LoudestSpans(tracks=1)
     loudest.add(mixture, tracks)                  # (N, C), (Q, N, C), any number of times
     (fit,) = loudest.fits(["Car"], encoder, sample_rate_hz=48_000)
-    is_heard(energy_share_db=-6.2, fit=fit)
+    verdict(evidence_db(energy_share_db=-6.2, fit=fit))     # "yes"
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -27,8 +28,12 @@ ENCODER_RATE_HZ = 32_000
 OTHERS = label_table().names[::8]
 """Classes that a label is compared with: enough for their mean and spread."""
 
-ENERGY_SHARE_MIN_DB = -20.0
-FIT_MIN = 0.0
+Verdict = Literal["yes", "perhaps", "no"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+FIT_DB = 8.0
+"""A label that fits better by one is worth so many decibels of energy share."""
+YES_DB, NO_DB = 6.0, -7.0
+"""Evidence above which a label is heard, and below which it is not."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,17 @@ class Fit:
     residual: float
 
 
-def is_heard(*, energy_share_db: float, fit: Fit) -> bool:
-    """Whether a track holds something of its label."""
-    return energy_share_db > ENERGY_SHARE_MIN_DB and fit.recording > FIT_MIN
+def evidence_db(*, energy_share_db: float, fit: Fit) -> float:
+    """How much speaks for a track that holds its label.
+
+    The fit to the recording counts, not that to the track: a separator shapes what leaks until it fits the label.
+    """
+    return energy_share_db + FIT_DB * fit.recording
+
+
+def verdict(evidence: float) -> Verdict:
+    """Whether the label is heard; ``perhaps`` where it is often wrong to say either."""
+    return "yes" if evidence > YES_DB else "perhaps" if evidence > NO_DB else "no"
 
 
 class LoudestSpans:

@@ -8,7 +8,7 @@ Example::
 
     stems = separate_recording(Path("street.ogg"), ["Car", "Speech"], separator, out=Path("tracks/street"))
     stems.names.all       # tracks/street.car.wav, tracks/street.speech.wav, tracks/street.png, ...residual.wav
-    stems.tracks[0].energy_share_db, stems.tracks[0].heard       # -6.2, True
+    stems.tracks[0].energy_share_db, stems.tracks[0].heard       # -6.2, "yes"
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from models.label_separator import LabelSeparator
 from pipeline.audio import AudioError, AudioReader, open_audio
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.stem_files import StemNames, StemWriter
-from pipeline.stem_hearing import Fit, LoudestSpans, is_heard
+from pipeline.stem_hearing import Fit, LoudestSpans, Verdict, evidence_db, verdict
 from pipeline.stereo import share_mask
 
 OVERLAP_S = 1.0
@@ -40,9 +40,14 @@ class StemTrack:
     fit: Fit
 
     @property
-    def heard(self) -> bool:
-        """Whether the track holds something of its label."""
-        return is_heard(energy_share_db=self.energy_share_db, fit=self.fit)
+    def evidence_db(self) -> float:
+        """How much speaks for it that the track holds its label."""
+        return evidence_db(energy_share_db=self.energy_share_db, fit=self.fit)
+
+    @property
+    def heard(self) -> Verdict:
+        """Whether the track holds its label, and not leakage of other sounds alone."""
+        return verdict(self.evidence_db)
 
 
 @dataclass(frozen=True)

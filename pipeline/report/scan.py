@@ -15,7 +15,7 @@ Example::
 from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from itertools import combinations, groupby
+from itertools import combinations, groupby, zip_longest
 from math import ceil
 from typing import Any
 
@@ -235,12 +235,21 @@ class ClipSample:
             del chosen[self.per_label :]
 
     def clips(self) -> dict[str, str]:
-        """Clip id -> work unit of at most ``most`` clips: one of every stratum, then the second of each, and so on."""
+        """Clip id -> work unit of at most ``most`` clips: one of every stratum, then the second of each, and so on.
+
+        Tiers and reasons take turns, so that there is something of each where there is no room for all labels. A clip
+        counts for all strata that it is in.
+        """
+        kinds: dict[str, list[list[tuple[str, str]]]] = defaultdict(list)
+        for (kind, _), items in sorted(self._strata.items()):
+            kinds[kind].append(items)
+        in_turn = [items for turn in zip_longest(*kinds.values(), fillvalue=[]) for items in turn]
         chosen: dict[str, str] = {}
         for rank in range(self.per_label):
-            for _, items in sorted(self._strata.items()):
-                if rank < len(items) and len(chosen) < self.most:
-                    chosen[items[rank][0]] = items[rank][1]
+            for items in in_turn:
+                fresh = [item for item in items if item[0] not in chosen]
+                if fresh and len(items) - len(fresh) <= rank and len(chosen) < self.most:
+                    chosen[fresh[0][0]] = fresh[0][1]
         return dict(sorted(chosen.items()))
 
 

@@ -5,16 +5,18 @@ import pytest
 import torch
 
 from models.query_encoders import load_query_encoder
-from pipeline.stem_hearing import Fit, LoudestSpans, is_heard
+from pipeline.stem_hearing import Fit, LoudestSpans, evidence_db, verdict
 
 RATE_HZ = 16_000
 
 
 @pytest.mark.parametrize(
-    ("share_db", "recording", "heard"), [(-5.0, 2.0, True), (-40.0, 2.0, False), (-5.0, -2.0, False)]
+    ("share_db", "fit", "heard"),
+    [(-3.0, 2.5, "yes"), (-10.0, 1.0, "perhaps"), (-40.0, 2.5, "no"), (-6.0, -3.0, "no"), (-np.inf, 2.5, "no")],
 )
-def test_a_label_is_heard_when_it_fits_the_recording_and_the_track_is_no_trace(share_db, recording, heard):
-    assert is_heard(energy_share_db=share_db, fit=Fit(recording=recording, track=3.0, residual=0.0)) == heard
+def test_a_label_is_heard_when_it_fits_and_its_track_is_no_trace(share_db, fit, heard):
+    evidence = evidence_db(energy_share_db=share_db, fit=Fit(recording=fit, track=fit, residual=0.0))
+    assert verdict(evidence) == heard
 
 
 class Levels:

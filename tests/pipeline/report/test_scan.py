@@ -114,11 +114,14 @@ def test_the_sample_has_every_label_in_every_tier_whatever_the_order():
 
 
 def test_a_full_sample_still_has_something_of_everything():
-    rows = [row for n in range(300) for row in tracks_of(content_id(n), TIERS[n % 3], labels=("Bark", "Rain"))]
-    sample = ClipSample(per_label=5, most=8)
+    rows = [
+        row for n in range(300) for row in tracks_of(content_id(n), TIERS[n % 3], labels=(f"A{n % 48}", f"L{n % 50}"))
+    ]
+    sample = ClipSample(per_label=5, most=12)
     sample.add(batch_of(rows))
-    assert len(sample.clips()) == 8
-    assert {row.tier for row in rows if row.clip_id in sample.clips()} == set(TIERS)
+    assert len(sample.clips()) == 12
+    tiers = Counter(row.tier for row in rows if row.clip_id in sample.clips())
+    assert min(tiers[tier] for tier in TIERS) >= 2 * 3
 
 
 def test_small_manifest_parts_are_read_as_one_batch(workspace):
