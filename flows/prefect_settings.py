@@ -7,10 +7,12 @@ server in the environment, gets the runs recorded there. Whatever the user has s
 Example::
 
     configure_prefect(log_level="CRITICAL")
+    start_server()
     from flows.data_engine import data_engine
 """
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -49,6 +51,20 @@ def configure_prefect(*, log_level: str, own_home: bool = True) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def start_server() -> None:
+    """Start the server that Prefect would start with the flow, where none is configured, and keep ctrl-c from it.
+
+    A terminal sends ctrl-c to all processes of a command; a flow whose server is gone cannot end in order.
+    """
+    from prefect.client.orchestration import get_client
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by what is started now
+    try:
+        get_client(sync_client=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _made(home: Path) -> Path:

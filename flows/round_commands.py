@@ -99,9 +99,10 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
     mode().after_interruption = CONTINUES
     if rounds_to_run(opened, settings, rounds=rounds):
         with Opening(terminal_progress(), "start the flow") as progress:
-            from flows.prefect_settings import configure_prefect
+            from flows.prefect_settings import configure_prefect, start_server
 
             configure_prefect(log_level="CRITICAL")
+            start_server()
             from flows.data_engine import run_in_process
 
             run_in_process(progress, config=config, workspace=opened.uri, clips=clips, rounds=rounds)
