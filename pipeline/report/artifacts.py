@@ -59,7 +59,7 @@ def round_artifacts(workspace: Workspace, round_number: int) -> list[Artifact]:
     return [
         Artifact(
             key=artifact_key("round", workspace),
-            description=f"{about}: what was kept, problems, scores, evaluation, time",
+            description=f"{escaped(headline(past, findings))} Workspace {workspace.uri}",
             markdown=_markdown(rounds, findings, config, address),
         ),
         Artifact(

@@ -21,6 +21,7 @@ def test_markdown_says_what_the_page_says(written):
         "| 2 | 15 dB SST | 6 |",
     ):
         assert words in summary.markdown
+    assert summary.description.startswith("Round 2 kept 24 of 24 tracks \\(100 %\\), 24 s of audio")
     stored = stored_summary(written, written.round_state(2), CONFIG)
     assert sum(row["tracks"] for row in labels.table) == stored.tracks
     assert [row["round"] for row in rounds.table] == [2, 1]
