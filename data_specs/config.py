@@ -23,8 +23,9 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from data_specs.errors import UserError
 from data_specs.extractors import ConformerConfig, ResUNetConfig, UNetConfig
 from data_specs.section import Section
+from data_specs.unconditional import UnconditionalTrainConfig
 
-NO_RESULTS = {"workers", "rounds", "report", "takedown"}
+NO_RESULTS = {"workers", "rounds", "report", "takedown", "unconditional"}
 """Parts of a configuration that may change in a workspace: they change no result of a round."""
 
 
@@ -208,10 +209,24 @@ class SeparateConfig(Section):
         gt=0,
         description="Seconds of tracks that a batch gives at most; the memory it needs grows with them.",
     )
-    quiet_db: float = Field(
-        -30.0, description="What the unconditional separator puts this far below a clip is left out."
-    )
     bf16: bool = Field(False, description="Run the separator in bfloat16 autocast: faster, a little less exact.")
+    source: Literal["labels", "label_free", "both"] = Field(
+        "labels",
+        description="What tracks come from: label queries; the unconditional separator, whose estimates are tagged; or "
+        "both: label queries for clips with two labels or more, the unconditional separator for all others.",
+    )
+    unconditional: str = Field(
+        "", description="The unconditional separator: a folder that data-engine train-unconditional has written."
+    )
+    quiet_db: float = Field(-30.0, description="Estimates of it this far below their clip are left out.")
+
+    @model_validator(mode="after")
+    def _has_its_separator(self) -> "SeparateConfig":
+        if self.source != "labels" and not self.unconditional:
+            raise ValueError(
+                f"source {self.source!r} needs separate.unconditional, an unconditional separator's folder"
+            )
+        return self
 
 
 class GateConfig(Section):
@@ -317,6 +332,7 @@ class Config(Section):
     gate: GateConfig = GateConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    unconditional: UnconditionalTrainConfig = UnconditionalTrainConfig()
     report: ReportConfig = ReportConfig()
     workers: WorkersConfig = WorkersConfig()
 
@@ -341,7 +357,8 @@ def preset_names() -> list[str]:
 def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> Config:
     """Read a preset or a YAML file, apply ``overrides`` (nested dict) on top, and validate.
 
-    Relative paths inside ``corpus``, ``single_source``, ``takedown`` and ``model`` start from the YAML file's folder.
+    Relative paths inside ``corpus``, ``single_source``, ``takedown``, ``model`` and ``separate.unconditional`` start
+    from the YAML file's folder.
 
     Raises:
         UserError: no such file or preset, not YAML, unknown key, or a value that does not fit.
@@ -421,6 +438,9 @@ def _anchor_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
                 content[section][key] = os.path.join(folder, value)
     if isinstance(takedown := content.get("takedown"), str) and takedown and "://" not in takedown:
         content["takedown"] = os.path.join(folder, takedown)
+    separate = content.get("separate")
+    if isinstance(separate, dict) and isinstance(own := separate.get("unconditional"), str) and own:
+        separate["unconditional"] = os.path.join(folder, own)
     model = content.get("model")
     if isinstance(model, dict) and "://" not in folder:  # names of weights stay names
         files = {key: Path(folder, value) for key, value in model.items() if isinstance(value, str)}

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 Outcome = Literal["kept", "dropped", "failed"]
 Tier = Literal["sst", "itt", "rejected"]
 TagSource = Literal["corpus", "panns", "clap"]
+TrackSource = Literal["labels", "label_free"]
 
 
 class Record(BaseModel):
@@ -89,6 +90,8 @@ class Track(OutcomeRecord):
     """One separated waveform of a clip with its label, its scores and the gate's decision; one manifest row.
 
     ``index`` is k in the shard member ``<clip>.<k>.flac``; ``shard`` is empty for tracks that no shard holds.
+    ``source`` says whether its label was asked for, or heard in an estimate that was separated without labels; a clip
+    that came to no tracks that way has one row with an empty label.
     The optional numbers are the scores of ``data_specs.scores``, None where they were not or could not be computed.
     """
 
@@ -97,6 +100,7 @@ class Track(OutcomeRecord):
     label: str
     index: int
     negative_labels: tuple[str, ...] = ()
+    source: TrackSource = "labels"
     tier: Tier = "rejected"
     re_sdr_db: float | None = None
     re_si_sdr_db: float | None = None

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from data_specs.records import Record, Tier
+from data_specs.records import Record, Tier, TrackSource
 
 META_PART = "json"
 MIXTURE_PART = "mix"
@@ -59,6 +59,7 @@ class ShardClip(Record):
     source_start_s: float
     checkpoint: str
     config_hash: str
+    source: TrackSource = "labels"
 
     def members(self) -> list[str]:
         """Names of the clip's members in the order of the shard."""

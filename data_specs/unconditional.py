@@ -39,8 +39,8 @@ PAPER_SIZE = TDCNConfig(
 class UnconditionalTrainConfig(Section):
     """Training of the unconditional separator on mixtures of natural mixtures."""
 
-    steps: int = Field(0, ge=0, description="Optimizer steps per round; 0 leaves the unconditional separator as it is.")
-    network: TDCNConfig = Field(TDCNConfig(), description="Size of a new one; a given checkpoint keeps its own.")
+    steps: int = Field(5_000, ge=1, description="Optimizer steps.")
+    network: TDCNConfig = Field(TDCNConfig(), description="Size of a new one; one that is trained on keeps its own.")
     batch_size: int = Field(4, ge=1)
     duration_s: float = Field(5.0, gt=0, description="Length of the crops that are mixed.")
     mixtures: int = Field(2, ge=2, description="Natural mixtures per mixture of mixtures (N).")
@@ -53,4 +53,4 @@ class UnconditionalTrainConfig(Section):
     sparsity_weight: float = Field(10.0, ge=0, description="dB of MixIT loss that a sparsity loss of 1 is worth.")
     covariance_weight: float = Field(0.0, ge=0)
     semantic_weight: float = Field(0.0, ge=0, description="Of the cross-entropy of clip labels under the tagger.")
-    validation_mixtures: int = Field(8, ge=1, description="Mixtures of mixtures that decide whether it got better.")
+    validation_mixtures: int = Field(8, ge=1, description="Mixtures of mixtures, of held-back clips, to measure it on.")

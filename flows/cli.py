@@ -25,6 +25,7 @@ from flows import (
     plan_commands,
     round_commands,
     separate_command,
+    unconditional_command,
     weight_commands,
 )
 from flows.help import EngineCommand, EngineGroup
@@ -41,6 +42,7 @@ COMMANDS = {
         round_commands.status,
         round_commands.report,
         plan_commands.plan,
+        unconditional_command.train_unconditional,
     ),
     "Audio": (separate_command.separate,),
     "Measuring": (audio_commands.evaluate, audio_commands.soundscapes),

@@ -1,8 +1,8 @@
 """Calibrate the gate of a round: make scenes with known truth, separate them, learn what their scores are worth.
 
-Stands before ``separate``. The scenes are separated by the round's own separator, so that the model knows what *its*
-mistakes look like. What is written is the table of calibration tracks and a summary (``pipeline.calibration``);
-``load_gate`` makes the gate of the round from them.
+Stands before ``separate``. The scenes are separated as the round's clips will be, with labels, without, or both ways,
+so that the model knows what *these* mistakes look like. What is written is the table of calibration tracks and a
+summary (``pipeline.calibration``); ``load_gate`` makes the gate of the round from them.
 
 Example::
 
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from data_specs.config import Config
 from data_specs.errors import UserError
+from data_specs.labels import label_table
 from data_specs.records import seed_of
 from data_specs.scores import SCORES
 from data_specs.soundscapes import EventSource
@@ -33,12 +34,14 @@ from pipeline.calibration import Calibration, fall_back, gate_of, summarise
 from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets
 from pipeline.evidence import ClipEvidence, Witness, ask, examine, first_look, second_look
 from pipeline.gate import Gate, PaperGate
+from pipeline.label_free import LabelFreeSeparator, load_label_free
 from pipeline.label_queries import round_encoder
 from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG, Partition, leaky_truth
 from pipeline.progress import NO_PROGRESS, Progress
-from pipeline.quality import FOLDS, CalibrationTrack, Scores
-from pipeline.units import clips_with_tags
+from pipeline.quality import ABSENT_DB, FOLDS, CalibrationTrack, Scores
+from pipeline.tag import too_few
+from pipeline.units import clips_with_tags, queried_labels
 from pipeline.workspace import Workspace
 
 FOLDER = "calibration"
@@ -64,26 +67,43 @@ def calibrate_round(
     scenes = scenes_of(source, config, count=count, seed=seed_of(config.seed, round_number), sets=sets)
     separators = _separators(workspace, config, round_number)
     try:
-        tracks = calibration_tracks(*separators, scenes, total=count, progress=progress)
+        tracks = calibration_tracks(separators, scenes, total=count, progress=progress)
     except (UserError, AudioError) as error:
         return _store(workspace, round_number, [], fall_back(str(error)))
-    summary = summarise(tracks, natural_scores(*separators, workspace, config, round_number), config)
+    summary = summarise(tracks, natural_scores(separators, workspace, config, round_number), config)
     return _store(workspace, round_number, tracks, summary)
 
 
-def _separators(
-    workspace: Workspace, config: Config, round_number: int
-) -> tuple[LabelSeparator, LabelSeparator | None]:
-    """The round's separator, and that of the round before if it was another one."""
+@dataclass(frozen=True)
+class Separators:
+    """What a round separates and examines with.
 
+    Attributes:
+        current: the round's separator; it examines the tracks of every source.
+        previous: that of the round before, if it was another one.
+        label_free: separates clips without labels; None where none are.
+        by_labels: whether ``current`` separates clips.
+    """
+
+    current: Witness
+    previous: Witness | None = None
+    label_free: LabelFreeSeparator | None = None
+    by_labels: bool = True
+
+
+def _separators(workspace: Workspace, config: Config, round_number: int) -> Separators:
     encoder = round_encoder(workspace, config)
 
     def load(checkpoint: str) -> LabelSeparator:
         return LabelSeparator.load(config.model.model_copy(update={"checkpoint": checkpoint}), encoder)
 
     before = workspace.previous_checkpoint(before_round=round_number)
-    current = load(workspace.current_checkpoint(before_round=round_number))
-    return current, load(before) if before is not None else None
+    return Separators(
+        current=load(workspace.current_checkpoint(before_round=round_number)),
+        previous=load(before) if before is not None else None,
+        label_free=load_label_free(workspace, config),
+        by_labels=config.separate.source != "label_free",
+    )
 
 
 def load_gate(workspace: Workspace, config: Config, round_number: int) -> Gate:
@@ -131,57 +151,71 @@ def scenes_of(
 
 
 def calibration_tracks(
-    separator: Witness,
-    previous: Witness | None,
-    scenes: Iterable[KnownScene],
-    *,
-    total: int,
-    progress: Progress = NO_PROGRESS,
+    separators: Separators, scenes: Iterable[KnownScene], *, total: int, progress: Progress = NO_PROGRESS
 ) -> list[CalibrationTrack]:
-    """Scores and truth of the tracks of every scene: the separator's, a wrong partition's, and a right one's."""
+    """Scores and truth of the tracks of every scene: the separators', a wrong partition's, and a right one's."""
     found: list[CalibrationTrack] = []
     batch: list[KnownScene] = []
     with progress.task("calibrate", total) as task:
         for number, scene in enumerate(scenes, start=1):
             batch.append(scene)
             if len(batch) == BATCH or number == total:
-                found += _batch_tracks(separator, previous, batch, seed=number)
+                found += _batch_tracks(separators, batch, seed=number)
                 task.advance(len(batch))
                 batch = []
     return found
 
 
-def natural_scores(
-    separator: Witness, previous: Witness | None, workspace: Workspace, config: Config, round_number: int
-) -> list[Scores]:
+def natural_scores(separators: Separators, workspace: Workspace, config: Config, round_number: int) -> list[Scores]:
     """Scores of a sample of the natural clips, chosen by content; a clip that cannot be read is left out."""
-    tagged = ((clip, tag.labels) for clip, tag in clips_with_tags(workspace, round_number) if tag.outcome == "kept")
+    tagged = ((clip, tag) for clip, tag in clips_with_tags(workspace, round_number) if tag.outcome == "kept")
     chosen = nsmallest(config.gate.shift_clips, tagged, key=lambda one: seed_of("shift", one[0].clip_id))
     rate = config.audio.sample_rate_hz
     found: list[Scores] = []
-    for clip, labels in chosen:
+    for clip, tag in chosen:
         try:
             mixture = decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=rate)
         except AudioError:
             continue  # the separate stage counts and names it
-        looked = first_look(separator, torch.from_numpy(mixture)[None], [labels], previous=previous)
-        found += looked[0].scores
+        clips = torch.from_numpy(mixture).unsqueeze(0)  # (1, T)
+        if labels := queried_labels(tag, config.separate.source):
+            looked = first_look(separators.current, clips, [labels], previous=separators.previous)
+        else:
+            looked = list(_heard(separators, clips).values())
+        found += [scores for one in looked for scores in one.scores]
     return found
 
 
-def _batch_tracks(
-    separator: Witness, previous: Witness | None, scenes: Sequence[KnownScene], *, seed: int
-) -> list[CalibrationTrack]:
+def _heard(separators: Separators, mixtures: Tensor) -> dict[int, ClipEvidence]:
+    """Clips (B, T) separated without labels, by row; those in which fewer than two labels are heard are left out."""
+    if separators.label_free is None:
+        return {}
+    found = separators.label_free.find_batch(mixtures)
+    rows = [row for row, one in enumerate(found) if not too_few(one.labels)]
+    if not rows:
+        return {}
+    labels, tracks = [found[row].labels for row in rows], [found[row].tracks for row in rows]
+    clips = first_look(separators.current, mixtures[rows], labels, previous=separators.previous, tracks=tracks)
+    return dict(zip(rows, clips, strict=True))
+
+
+def _batch_tracks(separators: Separators, scenes: Sequence[KnownScene], *, seed: int) -> list[CalibrationTrack]:
+    separator = separators.current
     mixtures = torch.from_numpy(np.stack([scene.mixture for scene in scenes]))
     labels = [scene.labels for scene in scenes]
     rng = np.random.default_rng(seed)
-    divided = [(own, *_draw(kind, own, rng)) for kind in (WRONG, ABOUT_RIGHT) for own in scenes]
-    answers = ask(separator, mixtures, labels, previous=previous)
-    clips = examine(separator, mixtures, labels, answers, [answer.own for answer in answers])
-    for part in (divided[: len(scenes)], divided[len(scenes) :]):
+    divided = [[(own, *_draw(kind, own, rng)) for own in scenes] for kind in (WRONG, ABOUT_RIGHT)]
+    answers = ask(separator, mixtures, labels, previous=separators.previous)
+    if separators.by_labels:
+        divided.insert(0, [(own, "", answer.own) for own, answer in zip(scenes, answers, strict=True)])
+    clips: list[ClipEvidence] = []
+    for part in divided:
         clips += examine(separator, mixtures, labels, answers, [tracks for _, _, tracks in part])
+    named = [(scene, name) for part in divided for scene, name, _ in part]
+    for row, clip in _heard(separators, mixtures).items():
+        clips.append(clip)
+        named.append((scenes[row], ""))
     second_look(separator, clips, [(i, k) for i, clip in enumerate(clips) for k in range(len(clip.labels))])
-    named = [*((scene, "") for scene in scenes), *((scene, name) for scene, name, _ in divided)]
     return [
         track
         for clip, (scene, origin) in zip(clips, named, strict=True)
@@ -197,20 +231,21 @@ def _draw(kind: Mapping[str, Partition], scene: KnownScene, rng: np.random.Gener
 
 
 def _known_tracks(clip: ClipEvidence, scene: KnownScene, origin: str) -> list[CalibrationTrack]:
-    """The clip's tracks beside their truth; those with a score that is not finite teach nothing."""
-    truth = torch.from_numpy(scene.truth)
-    return [
-        CalibrationTrack(scores, own_db, mixture_db, label, source, origin, scene.name)
-        for scores, own_db, mixture_db, label, source in zip(
-            clip.scores,
-            si_sdr_db(clip.tracks, truth).tolist(),
-            si_sdr_db(clip.mixture.expand_as(truth), truth).tolist(),
-            scene.labels,
-            scene.sources,
-            strict=True,
-        )
-        if all(number is not None and math.isfinite(number) for number in (*scores.values(), own_db, mixture_db))
-    ]
+    """The clip's tracks beside their truth; those with a score that is not finite teach nothing.
+
+    A label that was heard without being asked for is that of the scene's source that it contains or is contained in.
+    """
+    found = []
+    for label, track, scores in zip(clip.labels, clip.tracks, clip.scores, strict=True):
+        place = next((k for k, own in enumerate(scene.labels) if label_table().related(label, own)), None)
+        own_db = mixture_db = ABSENT_DB
+        if place is not None:
+            truth = torch.from_numpy(scene.truth[place])
+            own_db, mixture_db = (float(si_sdr_db(one, truth)) for one in (track, clip.mixture))
+        source = scene.sources[place or 0]
+        if all(number is not None and math.isfinite(number) for number in (*scores.values(), own_db, mixture_db)):
+            found.append(CalibrationTrack(scores, own_db, mixture_db, label, source, origin, scene.name))
+    return found
 
 
 _FACTS = ("si_sdr_db", "mixture_si_sdr_db", "label", "source", "origin", "scene")

@@ -19,7 +19,7 @@ from data_specs.config import Config
 from data_specs.records import Record
 from pipeline.evidence import SECOND_LOOK
 from pipeline.gate import CalibratedGate, Gate, PaperGate, cautious
-from pipeline.quality import CalibrationTrack, QualityModel
+from pipeline.quality import ABSENT_DB, CalibrationTrack, QualityModel
 
 TRUSTED_AUC = 0.65  # on unseen sources; a model that sees less than this is no gate
 VETO_TRACKS = 5  # fewer tracks of a label say nothing
@@ -115,7 +115,7 @@ def summarise(
         shift_auc=None if shift_auc is None else round(shift_auc, 4),
         caution=caution,
         vetoed=_vetoed(own),
-        known=tuple(sorted({track.label for track in own})),
+        known=tuple(sorted({track.label for track in own if track.si_sdr_db > ABSENT_DB})),
     )
 
 

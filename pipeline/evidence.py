@@ -61,15 +61,22 @@ class ClipEvidence:
 
 
 def first_look(
-    separator: Witness, mixtures: Tensor, labels: Sequence[Sequence[str]], *, previous: Witness | None = None
+    separator: Witness,
+    mixtures: Tensor,
+    labels: Sequence[Sequence[str]],
+    *,
+    previous: Witness | None = None,
+    tracks: Sequence[Tensor] | None = None,
 ) -> list[ClipEvidence]:
     """Separate clips (B, T) by their labels and score every track; the mixtures are encoded once.
 
     Args:
         previous: the separator of the round before, for the agreement between the two.
+        tracks: (Q, T) per clip that came about in another way, to be scored instead of the separator's own.
     """
     answers = ask(separator, mixtures, labels, previous=previous)
-    return examine(separator, mixtures, labels, answers, [answer.own for answer in answers])
+    own = [answer.own for answer in answers] if tracks is None else tracks
+    return examine(separator, mixtures, labels, answers, own)
 
 
 def remix_evidence(mixtures: Tensor, labels: Sequence[Sequence[str]], tracks: Sequence[Tensor]) -> list[ClipEvidence]:

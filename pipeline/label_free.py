@@ -7,7 +7,7 @@ Shapes: B clips, T samples, M estimates of the unconditional separator, Q labels
 
 Example::
 
-    separator = LabelFreeSeparator.load(config, checkpoint)
+    separator = load_label_free(workspace, config)
     for found in separator.find_batch(mixtures):            # mixtures (B, T)
         found.labels, found.tracks.shape                    # ("Bark", "Rain"), (2, T)
 """
@@ -25,7 +25,9 @@ from data_specs.labels import label_table
 from models.checkpoints import UNCONDITIONAL_FILES, checkpoint_hash, load_unconditional
 from models.taggers import Tagger, load_tagger
 from models.tdcn import TDCN
+from pipeline.label_queries import round_encoder
 from pipeline.tag import labels_above
+from pipeline.workspace import Workspace
 
 
 class FoundTracks(NamedTuple):
@@ -51,7 +53,7 @@ class LabelFreeSeparator:
         if model.config.sample_rate_hz != config.audio.sample_rate_hz:
             raise UserError(
                 f"the unconditional separator works at {model.config.sample_rate_hz} Hz, clips have "
-                f"{config.audio.sample_rate_hz} Hz: set audio.sample_rate_hz, or give another model.unconditional"
+                f"{config.audio.sample_rate_hz} Hz: set audio.sample_rate_hz, or give another separate.unconditional"
             )
         self.model = model.eval()
         self.tagger = tagger
@@ -59,14 +61,14 @@ class LabelFreeSeparator:
         self.checkpoint_hash = checkpoint_hash
 
     @classmethod
-    def load(cls, config: Config, checkpoint: str) -> "LabelFreeSeparator":
-        """From the folder of an unconditional separator, with the tagger of the configuration.
+    def load(cls, config: Config, tagger: Tagger) -> "LabelFreeSeparator":
+        """From the folder ``config.separate.unconditional``, on torch's default device.
 
         Raises:
-            UserError: a checkpoint is missing or damaged.
+            UserError: the checkpoint is missing, damaged, or of another sample rate.
         """
-        digest = checkpoint_hash(checkpoint, UNCONDITIONAL_FILES)
-        return cls(load_unconditional(checkpoint), load_tagger(config), config, digest)
+        folder = config.separate.unconditional
+        return cls(load_unconditional(folder), tagger, config, checkpoint_hash(folder, UNCONDITIONAL_FILES))
 
     @torch.inference_mode()
     def find_batch(self, mixtures: Tensor) -> list[FoundTracks]:
@@ -80,6 +82,28 @@ class LabelFreeSeparator:
             labels, shares = assign_labels(own, audible[row].cpu().numpy(), self.config)
             found.append(FoundTracks(labels, torch.from_numpy(shares).to(estimates) @ estimates[row]))
         return found
+
+
+def load_label_free(workspace: Workspace, config: Config) -> LabelFreeSeparator | None:
+    """What separates clips without labels in a round, on torch's default device; None where none are.
+
+    Raises:
+        UserError: its checkpoint or the tagger cannot be used.
+    """
+    if config.separate.source == "labels":
+        return None
+    return LabelFreeSeparator.load(config, load_tagger(config, round_encoder(workspace, config).vectors))
+
+
+def unconditional_hash(config: Config) -> str:
+    """Hash of the unconditional separator of a round; empty where it needs none.
+
+    Raises:
+        UserError: its checkpoint is missing.
+    """
+    if config.separate.source == "labels":
+        return ""
+    return checkpoint_hash(config.separate.unconditional, UNCONDITIONAL_FILES)
 
 
 def assign_labels(scores: np.ndarray, audible: np.ndarray, config: Config) -> tuple[tuple[str, ...], np.ndarray]:

@@ -33,6 +33,7 @@ class RoundState(Record):
         finished_before: how many rounds were finished when this one began; None in rounds that did not record it.
         code_version: ``code_version()`` when the round began.
         checkpoint_in, checkpoint_in_hash: what the round separated with.
+        unconditional_hash: the unconditional separator that it separated with; empty for none.
         checkpoint_out, checkpoint_out_hash: what it trained; empty before training.
         counts: per stage; ``ingest``, ``ingest_single_source``, ``tag`` and ``separate`` count clips, ``gate`` tracks.
         tiers: tracks per tier of the gate (``sst``, ``itt``, ``rejected``).
@@ -52,6 +53,7 @@ class RoundState(Record):
     code_version: str = ""
     checkpoint_in: str = ""
     checkpoint_in_hash: str = ""
+    unconditional_hash: str = ""
     checkpoint_out: str = ""
     checkpoint_out_hash: str = ""
     counts: dict[str, StageCounts] = {}

@@ -1,7 +1,7 @@
 """Training of the unconditional separator by MixIT: mixtures of natural mixtures, the loss, and the loop. No Ray here.
 
-Stands beside ``pipeline.train``: it needs no label and no single source, only clips. ``pipeline.mixit_workers`` calls
-``fit_mixit`` in a round; experiments call it with scenes of their own.
+Stands beside ``pipeline.train``: it needs no label and no single source, only clips. ``pipeline.unconditional_train``
+calls ``fit_mixit`` with the clips of a workspace; experiments call it with scenes of their own.
 
 Shapes: B batch, N mixtures, M estimates, T samples, L labels.
 

@@ -32,6 +32,8 @@ _SEED = 0
 
 Scores = Mapping[str, float | None]
 
+ABSENT_DB = -30.0  # stands for the SI-SDR of a track whose label is not in its scene
+
 
 @dataclass(frozen=True)
 class CalibrationTrack:

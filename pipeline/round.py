@@ -133,8 +133,10 @@ def _begun(workspace: Workspace, config: Config, round_number: int) -> RoundStat
 
 
 def _tag(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
+    from pipeline.label_free import unconditional_hash
     from pipeline.unit_stages import tag_round
 
+    unconditional_hash(config)  # a missing checkpoint is said before the work
     counts = tag_round(workspace, config, round_number, progress)
     if counts.kept == 0:
         progress.say("No clip has two labels or more: nothing to separate, training has single-source clips only.")
@@ -153,14 +155,21 @@ def _calibrate(workspace: Workspace, config: Config, round_number: int, progress
 
 def _separate(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
     from models.checkpoints import checkpoint_hash
+    from pipeline.label_free import unconditional_hash
     from pipeline.unit_stages import separate_round
 
     checkpoint = workspace.current_checkpoint(before_round=round_number)
     state = workspace.round_state(round_number)
-    begun_with, digest = state.checkpoint_in_hash, checkpoint_hash(checkpoint)
-    if begun_with not in ("", digest):
-        raise UserError(f"{checkpoint} is not the checkpoint any more that round {round_number} began with: restore it")
-    workspace.write_round_state(state.having(checkpoint_in=checkpoint, checkpoint_in_hash=digest))
+    digest, without_labels = checkpoint_hash(checkpoint), unconditional_hash(config)
+    for name, begun_with, found in (
+        (checkpoint, state.checkpoint_in_hash, digest),
+        (config.separate.unconditional, state.unconditional_hash, without_labels),
+    ):
+        if begun_with not in ("", found):
+            raise UserError(f"{name} is not the checkpoint any more that round {round_number} began with: restore it")
+    workspace.write_round_state(
+        state.having(checkpoint_in=checkpoint, checkpoint_in_hash=digest, unconditional_hash=without_labels)
+    )
     tally = separate_round(workspace, config, round_number, progress)
     return {"counts": {"separate": tally.clips, "gate": tally.tracks}, "tiers": tally.tiers, "kept_s": tally.kept_s}
 

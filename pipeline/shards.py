@@ -198,6 +198,7 @@ def _clip_members(item: ShardItem, sample_rate_hz: int) -> Iterator[tuple[str, b
         source_start_s=item.clip.start_s,
         checkpoint=first.checkpoint,
         config_hash=first.config_hash,
+        source=first.source,
     )
     text = json.dumps(meta.model_dump(mode="json"), ensure_ascii=False, indent=1)
     yield member_name(meta.clip_id, META_PART), text.encode()

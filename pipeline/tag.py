@@ -1,7 +1,9 @@
 """Tag: clips to their mutually exclusive labels, the ones given by the corpus or else a tagger's.
 
 Second stage of a round, between ingest and separation. Only clips with two labels or more go on: one sound has nothing
-to be separated from. Plain functions over the clips of a work unit; ``pipeline.workers`` calls them in parallel.
+to be separated from. Where clips are separated without labels (``separate.source``), all go on, and with ``label_free``
+none is heard before it is separated. Plain functions over the clips of a work unit; ``pipeline.workers`` calls them in
+parallel.
 
 Shapes: B clips of a batch, T samples, 527 labels of AudioSet.
 
@@ -35,8 +37,8 @@ def tag_clips(
 ) -> list[TaggedClip]:
     """One row per kept clip, in their order; clips that ingest did not keep are no inputs of this stage.
 
-    Labels that the corpus gave win, with score 1. The tagger is loaded when a clip has none. It scores clips of equal
-    length together.
+    Labels that the corpus gave win, with score 1. The tagger is loaded when a clip has none that are needed. It scores
+    clips of equal length together.
 
     Args:
         given_up: clips that are not to be touched again, with the reason that their failed rows get.
@@ -46,8 +48,8 @@ def tag_clips(
         ValueError: a tagger that does not give one score per label.
     """
     kept = [clip for clip in clips if clip.outcome == "kept"]
-    rows = {clip.clip_id: tags_of_corpus(clip) for clip in kept if clip.labels}
-    unknown = [clip for clip in kept if not clip.labels]
+    rows = {clip.clip_id: tags for clip in kept if (tags := known_tags(clip, config)) is not None}
+    unknown = [clip for clip in kept if clip.clip_id not in rows]
     if unknown:
         rows |= _heard(unknown, config, tagger_loader(), given_up or {}, turn or nullcontext())
     return [rows[clip.clip_id] for clip in kept]
@@ -76,17 +78,22 @@ def _heard(
         with turn:
             scores = _scores(tagger, [waveform for _, waveform in batch])
         for (clip, _), own in zip(batch, scores, strict=True):
-            rows[clip.clip_id] = tags_of_scores(clip, own, config.tag, tagger.source)
+            rows[clip.clip_id] = tags_of_scores(clip, own, config, tagger.source)
     return rows
 
 
-def tags_of_corpus(clip: Clip) -> TaggedClip:
-    """The given labels of a clip without those that contain another one (paper, A.2)."""
+def known_tags(clip: Clip, config: Config) -> TaggedClip | None:
+    """The tags of a clip that nobody has to hear, None for one that a tagger has to.
+
+    They are the given labels without those that contain another one (paper, A.2), or none where none are asked for.
+    """
+    if not clip.labels and config.separate.source != "label_free":
+        return None
     labels = label_table().exclusive(clip.labels)
-    return _row(clip, labels, (1.0,) * len(labels), "corpus")
+    return _row(clip, labels, (1.0,) * len(labels), "corpus", config)
 
 
-def tags_of_scores(clip: Clip, scores: np.ndarray, config: TagConfig, source: TagSource) -> TaggedClip:
+def tags_of_scores(clip: Clip, scores: np.ndarray, config: Config, source: TagSource) -> TaggedClip:
     """The labels that a tagger hears in a clip, from its scores (527,); a failed row when they are not finite.
 
     Raises:
@@ -95,8 +102,13 @@ def tags_of_scores(clip: Clip, scores: np.ndarray, config: TagConfig, source: Ta
     if not np.isfinite(scores).all():
         return _failed(clip, "tagger gave no finite scores", source)
     table = label_table()
-    labels = labels_above(scores, config)
-    return _row(clip, labels, tuple(float(scores[table.index(label)]) for label in labels), source)
+    labels = labels_above(scores, config.tag)
+    return _row(clip, labels, tuple(float(scores[table.index(label)]) for label in labels), source, config)
+
+
+def too_few(labels: Sequence[str]) -> str:
+    """Why there is nothing to separate; empty for two labels and more."""
+    return {0: "no label above threshold", 1: "one label"}.get(len(labels), "")
 
 
 def labels_above(scores: np.ndarray, config: TagConfig) -> tuple[str, ...]:
@@ -129,8 +141,10 @@ def _failed(clip: Clip, reason: str, source: TagSource) -> TaggedClip:
     return TaggedClip(clip_id=clip.clip_id, source=source, outcome="failed", reason=reason)
 
 
-def _row(clip: Clip, labels: tuple[str, ...], scores: tuple[float, ...], source: TagSource) -> TaggedClip:
-    reason = {0: "no label above threshold", 1: "one label"}.get(len(labels), "")
+def _row(
+    clip: Clip, labels: tuple[str, ...], scores: tuple[float, ...], source: TagSource, config: Config
+) -> TaggedClip:
+    reason = too_few(labels) if config.separate.source == "labels" else ""
     return TaggedClip(
         clip_id=clip.clip_id,
         labels=labels,

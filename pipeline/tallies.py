@@ -27,20 +27,21 @@ def tally_round(workspace: Workspace, round_number: int) -> SeparateTally:
     kept_s = 0.0
     for unit_id in sorted(workspace.committed_units(round_number)):
         rows = workspace.unit_tracks(round_number, unit_id)
-        tracks += StageCounts.of([row for row in rows if row.outcome != "failed"])
+        separated = [row for row in rows if row.outcome != "failed" and row.label]
+        tracks += StageCounts.of(separated)
         clips += StageCounts.of(_clip_outcomes(rows))
-        for row in rows:
-            tiers[row.tier] += row.outcome != "failed"
+        for row in separated:
+            tiers[row.tier] += 1
             kept_s += row.duration_s * (row.outcome == "kept")
     return SeparateTally(clips=clips, tracks=tracks, tiers=tiers, kept_s=round(kept_s, 3))
 
 
 def _clip_outcomes(rows: Sequence[Track]) -> list[TaggedClip]:
-    """One outcome per clip: it was separated, or it failed for the reason that all of its rows have."""
+    """One outcome per clip: it was separated, came to no tracks, or failed for the reason that all of its rows have."""
     firsts = {row.clip_id: row for row in reversed(rows)}
     return [
-        TaggedClip(clip_id=clip_id, outcome="failed", reason=row.reason)
-        if row.outcome == "failed"
+        TaggedClip(clip_id=clip_id, outcome=row.outcome, reason=row.reason)
+        if row.outcome == "failed" or not row.label
         else TaggedClip(clip_id=clip_id)
         for clip_id, row in firsts.items()
     ]

@@ -26,6 +26,7 @@ from models.query_encoders import QueryEncoder
 from models.taggers import Tagger, load_tagger
 from pipeline.calibrate import load_gate
 from pipeline.gate import Gate
+from pipeline.label_free import LabelFreeSeparator, load_label_free
 from pipeline.label_queries import round_encoder
 from pipeline.separate import Separator, UnitResult, separate_unit
 from pipeline.tag import tag_clips
@@ -150,6 +151,7 @@ class SeparateJob:
             separator=load(self.config, workspace.current_checkpoint(before_round=self.round_number)),
             previous=load(self.config, before) if before is not None else None,
             gate=gate,
+            label_free=load_label_free(workspace, self.config),
         )
 
     def do(self, model: "Separating", unit: WorkUnit, given_up: GivenUp) -> UnitResult:
@@ -159,6 +161,7 @@ class SeparateJob:
             model.separator,
             model.gate,
             previous=model.previous,
+            label_free=model.label_free,
             given_up=given_up,
             turn=model.turn,
         )
@@ -182,6 +185,7 @@ class Separating:
     separator: Separator
     previous: Separator | None
     gate: Gate
+    label_free: LabelFreeSeparator | None = None
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 

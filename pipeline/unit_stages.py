@@ -16,7 +16,7 @@ from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.records import StageCounts, TaggedClip
 from pipeline.progress import Progress
-from pipeline.tag import tags_of_corpus
+from pipeline.tag import known_tags
 from pipeline.tallies import SeparateTally, tally_round
 from pipeline.unit_jobs import SeparateJob, TagJob, UnitJob
 from pipeline.units import Plan, WorkUnit, clips_with_tags, open_plan, separate_units, tag_units, write_plan
@@ -41,7 +41,7 @@ def tag_round(workspace: Workspace, config: Config, round_number: int, progress:
 
 
 def separate_round(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> SeparateTally:
-    """Tracks of every clip with two labels or more; counts of what became of them.
+    """Tracks of every clip that the tag stage let through; counts of what became of them.
 
     Raises:
         UserError: not one clip could be separated.
@@ -49,7 +49,8 @@ def separate_round(workspace: Workspace, config: Config, round_number: int, prog
     workspace.sweep_round(round_number)
     plan = open_plan(workspace, round_number, "separate")
     if plan is None:
-        units = separate_units(clips_with_tags(workspace, round_number), config.separate.unit_clips)
+        pairs = clips_with_tags(workspace, round_number)
+        units = separate_units(pairs, config.separate.unit_clips, source=config.separate.source)
         count = workspace.count_clips("natural") // config.separate.unit_clips + 1
         plan = write_plan(workspace, round_number, "separate", units, count=count)
     _do(SeparateJob(workspace, config, round_number), plan, "separate", progress)
@@ -79,12 +80,11 @@ def _committing_known_tags(
     earlier = _round_with_same_tags(workspace, config, round_number)
     tagged = workspace.tagged_units(earlier) if earlier else set()
     for unit in units:
-        tags: Sequence[TaggedClip] = ()
-        if all(unit.labels):
-            tags = [tags_of_corpus(clip) for clip in unit.clips]
-        elif unit.unit_id in tagged:
+        known = [known_tags(clip, config) for clip in unit.clips]
+        tags: Sequence[TaggedClip] = [tag for tag in known if tag is not None]
+        if len(tags) < len(known) and unit.unit_id in tagged:
             tags = workspace.unit_tags(earlier, unit.unit_id)
-        if tags and not any(tag.outcome == "failed" for tag in tags):
+        if len(tags) == len(known) and not any(tag.outcome == "failed" for tag in tags):
             workspace.commit_tags(round_number, unit.unit_id, tags)
         yield unit
 
@@ -100,7 +100,7 @@ def _round_with_same_tags(workspace: Workspace, config: Config, round_number: in
 
 def _tag_settings(config: Config) -> dict[str, Any]:
     """What the tags of a clip depend on."""
-    content = config.model_dump(include={"audio", "tag", "model"})
+    content = config.model_dump(include={"audio": True, "tag": True, "model": True, "separate": {"source"}})
     content["model"].pop("checkpoint")
     content["tag"].pop("unit_clips")
     return content

@@ -28,7 +28,10 @@ MAX_PARTS = 4000
 
 
 class WorkUnit(Record):
-    """A fixed slice of a round's clips: committed, retried and resumed as one. ``labels[i]`` is for ``clips[i]``."""
+    """A fixed slice of a round's clips: committed, retried and resumed as one.
+
+    ``labels[i]`` is for ``clips[i]``; in the separate stage, none means that it is separated without labels.
+    """
 
     unit_id: str
     clips: tuple[Clip, ...]
@@ -82,11 +85,24 @@ def tag_units(clips: Iterable[Clip], unit_clips: int) -> Iterator[WorkUnit]:
             yield _unit(position, kept)
 
 
-def separate_units(pairs: Iterable[tuple[Clip, TaggedClip]], unit_clips: int) -> Iterator[WorkUnit]:
-    """Slices of ``unit_clips`` of the clips whose tags go on to separation, with those labels."""
-    tagged = ((clip, tag.labels) for clip, tag in pairs if tag.outcome == "kept")
+def separate_units(
+    pairs: Iterable[tuple[Clip, TaggedClip]], unit_clips: int, *, source: str = "labels"
+) -> Iterator[WorkUnit]:
+    """Slices of ``unit_clips`` of the clips whose tags go on to separation, with the labels to ask for.
+
+    Args:
+        source: as ``separate.source``.
+    """
+    tagged = ((clip, queried_labels(tag, source)) for clip, tag in pairs if tag.outcome == "kept")
     for position, rows in enumerate(chunks(tagged, unit_clips)):
         yield _unit(position, rows)
+
+
+def queried_labels(tag: TaggedClip, source: str) -> tuple[str, ...]:
+    """The labels that the separator is asked for in a clip; none for a clip that is separated without labels."""
+    if source == "label_free" or (source == "both" and len(tag.labels) < 2):
+        return ()
+    return tag.labels
 
 
 def open_plan(workspace: Workspace, round_number: int, stage: str) -> Plan | None:

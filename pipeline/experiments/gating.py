@@ -17,7 +17,7 @@ import torch
 from data_specs.config import Config
 from data_specs.records import seed_of
 from models.label_separator import LabelSeparator
-from pipeline.calibrate import KnownScene, calibration_tracks, scenes_of
+from pipeline.calibrate import KnownScene, Separators, calibration_tracks, scenes_of
 from pipeline.calibration import YIELDS, Calibration, gate_of, summarise
 from pipeline.calibration_scenes import ClipEvents
 from pipeline.evidence import ClipEvidence, ask, examine, finite_or_none, first_look, remix_evidence, second_look
@@ -125,7 +125,7 @@ def _calibrated(
     progress: Progress,
 ) -> tuple[Gate, Calibration]:
     known = scenes_of(ClipEvents(material.calibration), config, count=scenes, seed=seed_of("calibration", seed))
-    tracks = calibration_tracks(separator, previous, known, total=scenes, progress=progress)
+    tracks = calibration_tracks(Separators(separator, previous), known, total=scenes, progress=progress)
     natural = [
         one
         for scene in material.natural[: config.gate.shift_clips]

@@ -32,6 +32,7 @@ from models.label_separator import LabelSeparator
 from models.taggers import load_tagger
 from pipeline.audio import AudioError, decode, decode_bytes, encode_flac
 from pipeline.gate import Decision, Scored
+from pipeline.label_free import LabelFreeSeparator, load_label_free
 from pipeline.label_queries import round_encoder
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.report.hearing import Heard, Hearing, counted
@@ -157,12 +158,15 @@ class Gallery:
     ) -> Iterator[tuple[str, _Audio]]:
         """Clips separated once more, each with all of its tracks; without audio where that is not possible."""
         separator = self._separator() if rows else None
+        heard = any(track.source == "label_free" for own in rows.values() for track in own)
+        label_free = self._label_free() if heard else None
         for clip_id, own in rows.items():
             audio = _Audio(self._cut(sources[clip_id]), {}, {})
             if separator is not None and audio.mixture is not None:
-                unit = WorkUnit(unit_id="again", clips=(sources[clip_id],), labels=(tuple(t.label for t in own),))
+                asked = tuple(track.label for track in own if track.source == "labels")
+                unit = WorkUnit(unit_id="again", clips=(sources[clip_id],), labels=(asked,))
                 with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-                    shard = separate_unit(unit, self.config, separator, _KeepAll()).shard
+                    shard = separate_unit(unit, self.config, separator, _KeepAll(), label_free=label_free).shard
                 for sample in iter_shard(io.BytesIO(shard)) if shard is not None else ():
                     audio = _Audio(sample.mixture, dict(sample.tracks), {}, again=True)
             yield clip_id, audio
@@ -181,6 +185,20 @@ class Gallery:
             return None
         if separator.checkpoint_hash != state.checkpoint_in_hash:
             self.notes.append("Rejected tracks cannot be heard: the round's separator has changed since.")
+            return None
+        return separator
+
+    def _label_free(self) -> LabelFreeSeparator | None:
+        """What separated the round's clips without labels, None when it is not what it was."""
+        try:
+            with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+                separator = load_label_free(self.workspace, self.config)
+        except UserError as error:
+            self.notes.append(f"Rejected tracks without labels cannot be heard: {error}")
+            return None
+        known = self.workspace.round_state(self.round_number).unconditional_hash
+        if separator is not None and separator.checkpoint_hash != known:
+            self.notes.append("Rejected tracks without labels cannot be heard: their separator has changed since.")
             return None
         return separator
 
@@ -252,7 +270,7 @@ class Gallery:
 
 
 def _track_entry(track: Track) -> dict[str, Any]:
-    fields = ("track_id", "label", "index", "tier", "outcome", "reason", "shard", "checkpoint", "config_hash")
+    fields = ("track_id", "label", "index", "tier", "outcome", "reason", "shard", "source", "checkpoint", "config_hash")
     return {
         **{name: getattr(track, name) for name in fields},
         "negatives": list(track.negative_labels),

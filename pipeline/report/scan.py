@@ -53,6 +53,8 @@ def track_batches(workspace: Workspace, round_number: int) -> Iterator[pa.Table]
     """The round's track manifest in tables of about ``BATCH_ROWS`` rows; a clip's rows are in one table."""
     waiting: list[pa.Table] = []
     for table in workspace.track_tables(round_number):
+        if "source" not in table.column_names:  # of a round that knew label queries only
+            table = table.append_column("source", pa.array(["labels"] * len(table)))
         waiting.append(table)
         if sum(map(len, waiting)) >= BATCH_ROWS:
             yield pa.concat_tables(waiting, promote_options="default")
@@ -81,6 +83,7 @@ class Totals:
         self.tracks = self.failed = self.clips = 0
         self.clips_s = 0.0
         self.tiers = dict.fromkeys(TIERS, Amount())
+        self.sources: dict[str, dict[str, Amount]] = {}
         self.reasons: Counter[str] = Counter()
         self.scores: dict[str, dict[str, Counter[int]]] = {s.name: defaultdict(Counter) for s in SCORES}
         self.label_tiers: dict[tuple[str, str], Amount] = {}
@@ -91,8 +94,8 @@ class Totals:
         self.remix: dict[int, np.ndarray] = {}  # bin of the worse remix score -> clips, seconds, tracks, seconds
 
     def add(self, batch: pa.Table) -> None:
-        """Count the rows of a batch; failed rows have no track."""
-        batch = batch.filter(pa.compute.not_equal(batch["outcome"], "failed"))
+        """Count the rows of a batch; failed rows, and those without a label, have no track."""
+        batch = batch.filter(_has_track(batch))
         if not len(batch):
             return
         labels, tiers = batch["label"].to_pylist(), batch["tier"].to_pylist()
@@ -104,11 +107,18 @@ class Totals:
             self.tiers[row["tier"]] += amount
             key = row["label"], row["tier"]
             self.label_tiers[key] = self.label_tiers.get(key, Amount()) + amount
+        self._add_sources(batch)
         for score in SCORES:
             if score.name in batch.column_names:
                 self._add_score(score, _column(batch, score.name), labels, tiers)
         self._add_clips(batch, labels)
         self.wanted.add(batch)
+
+    def _add_sources(self, batch: pa.Table) -> None:
+        rows = batch.group_by(["source", "tier"]).aggregate([("duration_s", "sum"), ("duration_s", "count")])
+        for row in rows.to_pylist():
+            own = self.sources.setdefault(row["source"], dict.fromkeys(TIERS, Amount()))
+            own[row["tier"]] += Amount(tracks=row["duration_s_count"], seconds=row["duration_s_sum"])
 
     def _add_score(self, score: Score, values: np.ndarray, labels: list[str], tiers: list[str]) -> None:
         finite = np.isfinite(values)
@@ -149,6 +159,7 @@ class Totals:
             clips_s=self.clips_s,
             single_source_s=sum(single_s.values()),
             tiers=self.tiers,
+            sources=dict(sorted(self.sources.items())),
             reasons=dict(_most_common(self.reasons)),
             scores={s.name: _figures(self.scores[s.name], s) for s in SCORES if self.scores[s.name]},
             thresholds=self.thresholds,
@@ -219,14 +230,12 @@ class ClipSample:
 
     def add(self, batch: pa.Table) -> None:
         """Look at the rows of a batch."""
-        columns = ("label", "tier", "reason", "clip_id", "unit", "outcome")
-        for label, tier, reason, clip_id, unit, outcome in zip(
-            *(batch[name].to_pylist() for name in columns), strict=True
-        ):
-            if outcome != "failed":
-                self._offer((tier, label), clip_id, unit)
-                if reason:
-                    self._offer(("reason", reason), clip_id, unit)
+        columns = ("label", "tier", "reason", "clip_id", "unit")
+        batch = batch.filter(_has_track(batch))
+        for label, tier, reason, clip_id, unit in zip(*(batch[name].to_pylist() for name in columns), strict=True):
+            self._offer((tier, label), clip_id, unit)
+            if reason:
+                self._offer(("reason", reason), clip_id, unit)
 
     def _offer(self, stratum: tuple[str, str], clip_id: str, unit: str) -> None:
         chosen = self._strata[stratum]
@@ -274,6 +283,12 @@ def _single_source_seconds(workspace: Workspace) -> dict[str, float]:
             if outcome == "kept" and labels:
                 seconds[category(label_table().exclusive(labels)[0])] += duration_s
     return seconds
+
+
+def _has_track(batch: pa.Table) -> pa.ChunkedArray:
+    """Which rows stand for a track, and not for a clip that failed or came to none."""
+    separated = pa.compute.not_equal(batch["outcome"], "failed")
+    return pa.compute.and_(separated, pa.compute.not_equal(batch["label"], ""))
 
 
 def _column(batch: pa.Table, name: str) -> np.ndarray:

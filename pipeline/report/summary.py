@@ -149,7 +149,7 @@ class RoundSummary(Record):
 
     Attributes:
         tracks, clips, clips_s: all separated tracks (failed ones are in ``failures``), and the clips they come from.
-        tiers: amounts by tier. reasons: rejected tracks by reason.
+        tiers: amounts by tier. sources: the same by where tracks come from. reasons: rejected tracks by reason.
         thresholds: what the gate asks for, score -> tier -> value.
         yields: by rising threshold. wanted: by rising probability, where a calibrated gate decided.
         together: clips that hold both labels, a matrix over ``together_labels``; the diagonal counts the label alone.
@@ -164,6 +164,7 @@ class RoundSummary(Record):
     clips_s: float = 0.0
     single_source_s: float = 0.0
     tiers: dict[str, Amount] = {}
+    sources: dict[str, dict[str, Amount]] = {}
     reasons: dict[str, int] = {}
     scores: dict[str, ScoreFigures] = {}
     thresholds: dict[str, dict[str, float]] = {}

@@ -16,7 +16,7 @@ from data_specs.config import Config
 from data_specs.records import StageCounts
 from pipeline.ledger import STAGES, RoundState
 from pipeline.report.history import EVALUATED_MODE, Past
-from pipeline.report.summary import RoundSummary
+from pipeline.report.summary import KEPT_TIERS, Amount, RoundSummary
 from pipeline.report.words import MODE_TITLES, mean_of, ordered
 
 # Where a stage of the round counts its inputs in round.json, in the order data meets them, and what it counts.
@@ -27,6 +27,7 @@ STAGE_TITLES = {
     "separate": ("Separate", "clips"),
     "gate": ("Gate", "tracks"),
 }
+SOURCE_TITLES = {"labels": "Label queries", "label_free": "Unconditional separator, then tags"}
 METRIC_TITLES = {
     "sdr_db": "SDR",
     "sdri_db": "SDR improvement",
@@ -51,6 +52,17 @@ def stage_rows(counts: Mapping[str, StageCounts]) -> list[dict[str, Any]]:
     for name in names:
         title, unit = STAGE_TITLES.get(name, (name.replace("_", " ").capitalize(), ""))
         rows.append({"title": title, "unit": unit, "counts": counts[name], "reasons": ordered(counts[name].reasons)})
+    return rows
+
+
+def source_rows(summary: RoundSummary) -> list[dict[str, Any]]:
+    """Tracks by where they come from; no rows where all come from label queries."""
+    if not set(summary.sources) - {"labels"}:
+        return []
+    rows = []
+    for source, tiers in summary.sources.items():
+        every, kept = sum(tiers.values(), Amount()), sum((tiers[tier] for tier in KEPT_TIERS), Amount())
+        rows.append({"title": SOURCE_TITLES[source], "tiers": tiers, "all": every, "kept": kept})
     return rows
 
 

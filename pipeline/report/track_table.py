@@ -28,7 +28,7 @@ from pipeline.workspace import Workspace
 
 CHUNK_ROWS = 5_000
 FAILED = "failed"
-_LINEAGE = ("track_id", "clip_id", "unit", "shard", "checkpoint", "config_hash", "negative_labels")
+_LINEAGE = ("track_id", "clip_id", "unit", "shard", "source", "checkpoint", "config_hash", "negative_labels")
 
 
 class TrackTable:
@@ -95,7 +95,7 @@ class TrackTable:
             content[score.name] = [None if value is None else round(value, 2) for value in values]
         write_data(self.folder, f"tracks-{self.chunks}", content)
         lineage: dict[str, Any] = {
-            name: _coded(row[name] for row in rows) for name in ("unit", "shard", "checkpoint", "config_hash")
+            name: _coded(row[name] for row in rows) for name in ("unit", "shard", "source", "checkpoint", "config_hash")
         }
         lineage["negatives"] = _coded("; ".join(row["negative_labels"]) for row in rows)
         lineage["track_id"] = [row["track_id"] for row in rows]

@@ -17,6 +17,9 @@ SMALL = {
 
 CHANGED = {
     "sh infra/setup.sh && .venv/bin/data-engine demo": "data-engine demo --quick --rounds 1",
+    "data-engine train-unconditional corpus.yaml --workspace workspace --out unconditional": (
+        "data-engine train-unconditional corpus.yaml --workspace workspace --out unconditional --steps 1"
+    ),
     "data-engine run corpus.yaml --workspace workspace --rounds 3": (
         "data-engine run corpus.yaml --workspace workspace --rounds 1"
     ),

@@ -9,13 +9,15 @@ from data_specs.corpus import read_corpus
 from data_specs.records import Clip, TaggedClip
 from data_specs.soundscapes import BuiltinSource
 from models.label_separator import LabelSeparator
-from pipeline.calibrate import calibrate_round, calibration_tracks, load_gate, scenes_of
+from pipeline.calibrate import Separators, calibrate_round, calibration_tracks, load_gate, scenes_of
 from pipeline.calibration import gate_of, summarise
 from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets
 from pipeline.evidence import ask, examine, finite_or_none, remix_evidence, second_look
 from pipeline.gate import CalibratedGate, PaperGate
+from pipeline.label_free import FoundTracks
 from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG
+from pipeline.quality import ABSENT_DB
 from pipeline.units import write_plan
 from pipeline.workspace import Workspace
 
@@ -69,7 +71,8 @@ def test_the_same_seed_gives_the_same_scene(shared_data):
 @pytest.fixture(scope="module")
 def verdicts(separator) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Per partition of unheard built-in scenes: probability of good (N, 2), kept (N, 2), true SI-SDR in dB (N, 2)."""
-    tracks = calibration_tracks(separator, None, scenes_of(EVENTS, CONFIG, count=SCENES, seed=0), total=SCENES)
+    known = scenes_of(EVENTS, CONFIG, count=SCENES, seed=0)
+    tracks = calibration_tracks(Separators(separator), known, total=SCENES)
     gate = gate_of(tracks, summarise(tracks, [], CONFIG), CONFIG)
     found: dict[str, list] = {}
     rng = np.random.default_rng(0)
@@ -147,3 +150,28 @@ def test_a_stored_calibration_gives_the_same_gate_again(tmp_path, shared_data):
         scores = ({"softness": 0.1, "spectral_overlap": 0.2}, {"softness": 0.8, "spectral_overlap": 0.9})
 
     assert first.decide([Scored()]) == second.decide([Scored()])
+
+
+class TruthWithoutLabels:
+    """Separates scenes without labels, as a perfect network and tagger would but for the name of one track."""
+
+    def __init__(self, scenes):
+        self._scenes = iter(scenes)
+
+    def find_batch(self, mixtures):
+        found = []
+        for _ in mixtures:
+            scene = next(self._scenes)
+            labels = ("Toot", *scene.labels[1:]) if scene.name == "0" else scene.labels
+            found.append(FoundTracks(labels, torch.from_numpy(scene.truth)))
+        return found
+
+
+def test_a_round_without_labels_is_calibrated_on_what_it_hears(separator):
+    known = list(scenes_of(EVENTS, CONFIG, count=4, seed=3))
+    separators = Separators(separator, label_free=TruthWithoutLabels(known), by_labels=False)
+    tracks = calibration_tracks(separators, known, total=4)
+    own = [track for track in tracks if not track.origin]
+    assert len(own) == 8
+    assert [(track.label, track.si_sdr_db) for track in own if track.si_sdr_db < 50] == [("Toot", ABSENT_DB)]
+    assert {track.origin for track in tracks} > {""}

@@ -1,14 +1,22 @@
 """Separation without labels: every estimate goes to one label at most, and the tracks of labels are their sums."""
 
+import io
+
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.labels import label_table
+from data_specs.records import Clip
 from models.checkpoints import save_unconditional
-from pipeline.label_free import LabelFreeSeparator, assign_labels
+from pipeline.label_free import LabelFreeSeparator, assign_labels, unconditional_hash
+from pipeline.separate import separate_unit
+from pipeline.shards import iter_shard
+from pipeline.units import WorkUnit
+from tests.pipeline.band_separator import BandSeparator
 from tests.pipeline.band_tdcn import ToneTagger, band_tdcn
 from tests.pipeline.tone_separator import RATE_HZ, tone
 
@@ -78,12 +86,61 @@ def test_silence_has_no_labels():
     assert found.tracks.shape == (0, RATE_HZ)
 
 
+def with_checkpoint(folder) -> Config:
+    separate = {"source": "label_free", "unconditional": str(folder)}
+    return Config.model_validate({**CONFIG.model_dump(), "separate": separate})
+
+
 def test_a_separator_of_another_rate_is_refused_with_what_to_do(tmp_path):
     save_unconditional(band_tdcn(2, sample_rate_hz=16_000), tmp_path)
     with pytest.raises(UserError, match=r"works at 16000 Hz.*set audio.sample_rate_hz"):
-        LabelFreeSeparator.load(CONFIG, str(tmp_path))
+        LabelFreeSeparator.load(with_checkpoint(tmp_path), ToneTagger())
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"unconditional\.safetensors is missing"):
-        LabelFreeSeparator.load(CONFIG, str(tmp_path))
+    with pytest.raises(UserError, match=r"unconditional\.\w+ is missing"):
+        LabelFreeSeparator.load(with_checkpoint(tmp_path), ToneTagger())
+    with pytest.raises(UserError, match=r"unconditional\.\w+ is missing"):
+        unconditional_hash(with_checkpoint(tmp_path))
+    assert unconditional_hash(CONFIG) == ""
+
+
+def test_what_has_no_labels_to_ask_for_is_separated_beside_what_has(tmp_path):
+    clips = []
+    for name, parts in {"asked": ("Bark", "Speech"), "heard": ("Bark", "Siren"), "single": ("Speech",)}.items():
+        soundfile.write(tmp_path / f"{name}.wav", sum(tone(part) for part in parts), RATE_HZ, subtype="FLOAT")
+        clips.append(Clip(clip_id=name, path=str(tmp_path / f"{name}.wav"), duration_s=1.0))
+    clips.append(Clip(clip_id="gone", path=str(tmp_path / "gone.wav"), duration_s=1.0))
+    unit = WorkUnit(unit_id="0-a", clips=tuple(clips), labels=(("Bark", "Speech"), (), (), ()))
+    label_free = LabelFreeSeparator(band_tdcn(4), ToneTagger(), CONFIG, "bands")
+    result = separate_unit(unit, CONFIG, BandSeparator("weights"), label_free=label_free)
+    rows = [(row.clip_id, row.label, row.source, row.checkpoint, row.outcome) for row in result.tracks]
+    assert rows[:2] == [
+        ("asked", "Bark", "labels", "weights", "kept"),
+        ("asked", "Speech", "labels", "weights", "kept"),
+    ]
+    assert sorted(rows[2:4]) == [
+        ("heard", "Bark", "label_free", "bands", "kept"),
+        ("heard", "Siren", "label_free", "bands", "kept"),
+    ]
+    assert rows[4:] == [
+        ("single", "", "label_free", "bands", "dropped"),
+        ("gone", "", "label_free", "bands", "failed"),
+    ]
+    assert result.tracks[4].reason == "one label"
+    samples = list(iter_shard(io.BytesIO(result.shard)))
+    assert [(sample.meta.clip_id, sample.meta.source) for sample in samples] == [
+        ("asked", "labels"),
+        ("heard", "label_free"),
+    ]
+    for track in samples[1].meta.tracks:
+        error = samples[1].tracks[track.index] - tone(track.label)
+        assert np.mean(error**2) < 0.01 * np.mean(tone(track.label) ** 2)
+
+
+def test_a_clip_without_labels_fails_where_nothing_can_separate_it(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone("Bark"), RATE_HZ)
+    clip = Clip(clip_id="a", path=str(tmp_path / "a.wav"), duration_s=1.0)
+    (row,) = separate_unit(WorkUnit(unit_id="0-a", clips=(clip,), labels=((),)), CONFIG, BandSeparator()).tracks
+    assert (row.outcome, row.label) == ("failed", "")
+    assert "needs an unconditional separator" in row.reason

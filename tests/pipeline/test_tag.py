@@ -176,3 +176,13 @@ def test_labels_of_a_tagger_are_unrelated_and_above_the_threshold(scored, labels
 def test_scores_of_a_wrong_shape_are_a_fault_and_no_outcome():
     with pytest.raises(ValueError, match=r"a tagger must give 527 scores for a clip, got shape \(3,\)"):
         labels_above(np.zeros(3), CONFIG.tag)
+
+
+@pytest.mark.parametrize(("source", "heard"), [("label_free", ()), ("both", ("Bark",))])
+def test_clips_that_are_separated_without_labels_need_none(tmp_path, source, heard):
+    clips = clips_of(tmp_path, ([(1000, 0.1)], ()), ([(500, 0.1)], ("Rain",)))
+    separate = {"source": source, "unconditional": "folder"}
+    config = Config.model_validate({**CONFIG.model_dump(), "separate": separate})
+    unheard, given = tag_clips(clips, config, never if source == "label_free" else ToneTagger)
+    assert (unheard.outcome, unheard.labels) == ("kept", heard)
+    assert (given.outcome, given.labels) == ("kept", ("Rain",))

@@ -83,3 +83,12 @@ def test_a_plan_that_was_cut_off_is_none(workspace):
     with pytest.raises(ZeroDivisionError):
         write_plan(workspace, 1, "tag", cut_off(), count=4)
     assert open_plan(workspace, 1, "tag") is None
+
+
+@pytest.mark.parametrize(
+    ("source", "asked"), [("labels", [("A", "B"), ("A",)]), ("both", [("A", "B"), ()]), ("label_free", [(), ()])]
+)
+def test_the_source_decides_which_labels_are_asked_for(source, asked):
+    tags = [TaggedClip(clip_id="a", labels=("A", "B")), TaggedClip(clip_id="b", labels=("A",))]
+    (unit,) = separate_units(zip(CLIPS, tags, strict=False), 4, source=source)
+    assert list(unit.labels) == asked

@@ -129,7 +129,7 @@
         source.problems && source.problems.length ? fact("notes", source.problems.join(", ")) : null,
         source.recipe ? fact("recipe", link(source.recipe, "how this scene was mixed")) : null,
         fact("clip", code(clip.id)),
-        fact("separated with", code(first.checkpoint), ", configuration ", code(first.config_hash), `, round ${page.round}`),
+        fact("separated with", code(first.checkpoint), first.source === "label_free" ? ", without labels" : "", ", configuration ", code(first.config_hash), `, round ${page.round}`),
         fact("manifest", link(`../tracks/${clip.unit}.parquet`, `tracks/${clip.unit}.parquet`)),
         fact("shard", ...(shards.length ? shards.map((name) => link(`../shards/${name}`, `shards/${name}`)) : ["in none"])),
         fact("audio", clip.again ? "separated again for this page: shards hold no rejected tracks" : "as it is in the shard"),

@@ -160,7 +160,7 @@
       fact("recording", code(coded("path")), coded("path") ? `, ${number(lineage.start_s[at], 1)} s to ${number(lineage.start_s[at] + lineage.duration_s[at], 1)} s` : ""),
       others ? fact("scores", others) : null,
       fact("track", code(lineage.track_id[at]), ", negative query: ", coded("negatives") || "none"),
-      fact("separated with", code(coded("checkpoint")), ", configuration ", code(coded("config_hash")), `, round ${page.round}`),
+      fact("separated with", code(coded("checkpoint")), coded("source") === "label_free" ? ", without labels" : "", ", configuration ", code(coded("config_hash")), `, round ${page.round}`),
       fact("manifest", element("a", { href: `../tracks/${unit}.parquet` }, `tracks/${unit}.parquet`)),
       fact("shard", shard ? element("a", { href: `../shards/${shard}` }, `shards/${shard}`) : "in none", shard ? `, member ${clip[row]}.${index[row]}.flac` : ""));
     line.after(element("tr", { className: "open" }, element("td", { colSpan: columns().length }, details)));

@@ -135,3 +135,25 @@ def test_a_round_without_tracks_has_figures(tmp_path):
     workspace = Workspace.open(tmp_path / "w", Config())
     summary = Totals(Config(), {}).summary(workspace, 1, Config())
     assert (summary.tracks, summary.yields, summary.kept_share) == (0, (), None)
+
+
+def test_tracks_are_counted_by_where_they_come_from_and_clips_without_tracks_are_none(workspace):
+    asked, heard = tracks_of("a", "sst"), tracks_of("b", "itt")
+    heard = [row.model_copy(update={"source": "label_free"}) for row in heard]
+    nothing = {"label": "", "source": "label_free", "outcome": "dropped", "tier": "rejected", "reason": "one label"}
+    rows = [*asked, *heard, heard[0].model_copy(update={"clip_id": "c", **nothing})]
+    found = summarised(rows, workspace)
+    assert found.tracks == len(asked) + len(heard)
+    assert found.sources["labels"]["sst"].tracks == len(asked)
+    assert found.sources["label_free"]["itt"].tracks == len(heard)
+    assert found.reasons == {}
+    sample = ClipSample(per_label=5, most=9)
+    sample.add(batch_of(rows))
+    assert set(sample.clips()) == {"a", "b"}
+
+
+def test_manifests_from_before_there_were_sources_are_of_label_queries(workspace, monkeypatch):
+    tables = [table_of(Track, tracks_of("a", "sst")).drop_columns(["source"])]
+    monkeypatch.setattr(Workspace, "track_tables", lambda self, number: iter(tables))
+    (batch,) = track_batches(workspace, 1)
+    assert set(batch["source"].to_pylist()) == {"labels"}
