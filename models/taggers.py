@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from models.laion import LaionClap
 
 
+TAGGER_RATE_HZ = 32_000
+
+
 class Tagger(Protocol):
     """Waveform to scores over the label table; ``source`` is what its tags say about where they come from."""
 
     source: TagSource
 
     def scores(self, waveforms: Tensor) -> Tensor:
-        """Waveforms (B, T) at 32 kHz to scores (B, 527) in [0, 1]."""
+        """Waveforms (B, T) at ``TAGGER_RATE_HZ`` to scores (B, 527) in [0, 1]."""
 
 
 class ClapTagger:

@@ -17,13 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torchaudio.functional as AF
 from torch import Tensor
 
 from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.labels import label_table
 from models.checkpoints import UNCONDITIONAL_FILES, checkpoint_hash, load_unconditional
-from models.taggers import Tagger, load_tagger
+from models.taggers import TAGGER_RATE_HZ, Tagger, load_tagger
 from models.tdcn import TDCN
 from pipeline.label_queries import round_encoder
 from pipeline.tag import labels_above
@@ -74,7 +75,8 @@ class LabelFreeSeparator:
     def find_batch(self, mixtures: Tensor) -> list[FoundTracks]:
         """Mixtures (B, T) to the labels found in each and their tracks; estimates without a label are left out."""
         estimates = self.model(mixtures)  # (B, M, T)
-        scores = self.tagger.scores(estimates.flatten(0, 1)).unflatten(0, estimates.shape[:2])  # (B, M, 527)
+        heard = AF.resample(estimates.flatten(0, 1), self.model.config.sample_rate_hz, TAGGER_RATE_HZ)
+        scores = self.tagger.scores(heard).unflatten(0, estimates.shape[:2])  # (B, M, 527)
         power = estimates.square().mean(dim=2)
         audible = power > 10 ** (self.config.separate.quiet_db / 10) * mixtures.square().mean(dim=1, keepdim=True)
         found = []

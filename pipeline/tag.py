@@ -22,7 +22,7 @@ import torch
 from data_specs.config import Config, TagConfig
 from data_specs.labels import label_table
 from data_specs.records import Clip, TaggedClip, TagSource
-from models.taggers import Tagger
+from models.taggers import TAGGER_RATE_HZ, Tagger
 from pipeline.audio import AudioError, decode
 from pipeline.record_files import chunks
 
@@ -69,7 +69,7 @@ def _heard(
         try:
             if clip.clip_id in given_up:
                 raise AudioError(given_up[clip.clip_id])
-            waveform = _decode(clip, config)
+            waveform = _decode(clip)
         except AudioError as error:
             rows[clip.clip_id] = _failed(clip, str(error), tagger.source)
         else:
@@ -125,9 +125,8 @@ def labels_above(scores: np.ndarray, config: TagConfig) -> tuple[str, ...]:
     return label_table().exclusive(heard)[: config.labels_max]
 
 
-def _decode(clip: Clip, config: Config) -> np.ndarray:
-    rate = config.audio.sample_rate_hz
-    return decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=rate)
+def _decode(clip: Clip) -> np.ndarray:
+    return decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=TAGGER_RATE_HZ)
 
 
 @torch.inference_mode()

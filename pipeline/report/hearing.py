@@ -19,11 +19,10 @@ import numpy as np
 import torch
 
 from data_specs.labels import label_table
-from models.taggers import Tagger
+from models.taggers import TAGGER_RATE_HZ, Tagger
 from pipeline.audio import resample
 from pipeline.report.summary import Disagreements
 
-TAGGER_RATE_HZ = 32_000
 BEST_SHARE = 0.1
 TAGS = 2
 

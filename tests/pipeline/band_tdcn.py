@@ -8,6 +8,7 @@ from torch import Tensor
 
 from data_specs.labels import label_table
 from data_specs.unconditional import TDCNConfig
+from models.taggers import TAGGER_RATE_HZ
 from models.tdcn import TDCN
 from tests.pipeline.tone_separator import RATE_HZ, TONES_HZ
 
@@ -39,7 +40,7 @@ class ToneTagger:
 
     def scores(self, waveforms: Tensor) -> Tensor:
         power = torch.fft.rfft(waveforms).abs().square()
-        frequency_hz = torch.fft.rfftfreq(waveforms.shape[1], 1 / RATE_HZ)
+        frequency_hz = torch.fft.rfftfreq(waveforms.shape[1], 1 / TAGGER_RATE_HZ)
         scores = torch.zeros(len(waveforms), len(label_table().names))
         for label, tone_hz in TONES_HZ.items():
             near = (frequency_hz - tone_hz).abs() < HALF_WIDTH_HZ
