@@ -59,6 +59,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
             "rounds": experiment_commands.rounds,
             "silence": experiment_commands.silence,
             "thresholds": experiment_commands.thresholds,
+            "over-separation": experiment_commands.over_separation,
         },
     ),
     "weights": (

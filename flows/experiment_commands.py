@@ -116,6 +116,29 @@ def thresholds(
     _finish(out, results, [threshold_table(results)])
 
 
+def over_separation(out: Out, seeds: Seeds = 3, size: Amount = ExperimentSize.default) -> None:
+    """Does sparsity keep MixIT from over-separating? The main finding of Wisdom et al. 2021 in miniature.
+
+    An unconditional separator learns from mixtures of built-in scenes, without a sparsity loss and with each; single
+    sounds should then stay whole, and mixtures come apart as well. An interrupted experiment goes on with the same
+    call.
+
+    Examples:
+
+        data-engine experiment over-separation --out res
+        data-engine experiment over-separation --out try --size small --seeds 1
+    """
+    from pipeline.experiments import over_separation as study
+
+    chosen = study.SMALL if size == ExperimentSize.small else study.DEFAULT
+    output.mode().after_interruption = f"what is finished is in {out}, the same command goes on from there"
+    chosen = chosen.model_copy(update={"seeds": tuple(range(seeds))})
+    results = study.run_study(chosen, out, terminal_progress())
+    text = study.table(results)
+    (out / "table.md").write_text(text, encoding="utf-8")
+    output.result(results, text=text, brief=str(out / study.RESULTS))
+
+
 class Splits(NamedTuple):
     """A clip list, and which of its splits serves what."""
 
