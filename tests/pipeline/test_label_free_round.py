@@ -13,6 +13,7 @@ from flows.cli import main
 from models.checkpoints import UNCONDITIONAL_FILES, checkpoint_hash, save_unconditional
 from pipeline.ledger import STAGES
 from pipeline.round import open_workspace, run_stage
+from pipeline.sample_stream import SampleStream
 from pipeline.shards import iter_round, verify_round
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
@@ -34,8 +35,7 @@ def config_file(tmp_path_factory) -> str:
         "gate": {"preset": "paper", "itt_db": -70, "sst_db": -65},
         "separate": {"unit_clips": 2, "source": "label_free", "unconditional": "trained"},
         "unconditional": {"steps": 2, "batch_size": 2, "duration_s": 1.0, "validation_mixtures": 2},
-        "train": {"steps": 1, "batch_size": 2, "validation_mixtures": 2, "itt_share": 1.0, "sst_share": 0.0},
-        "evaluate": {"mixtures": 2},
+        "train": {"steps": 0, "batch_size": 2, "itt_share": 0.0, "sst_share": 1.0, "silence_rate": 0.0},
         "report": {"examples_per_label": 1, "examples_max": 2},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
@@ -99,9 +99,13 @@ def test_rows_shards_and_report_say_where_tracks_come_from(finished, config):
     assert "Unconditional separator, then tags" in report.read_bytes("index.html").decode()
 
 
-def test_the_round_trains_on_them(finished):
-    assert finished.round_state(1).training["steps"] == 1
-    assert finished.round_state(1).checkpoint_out_hash
+def test_training_would_draw_them(finished, config):
+    stream = SampleStream(finished, config, 1, length=RATE_HZ, sample_rate_hz=RATE_HZ)
+    step = next(iter(stream))
+    asked = {query.positive for sample in step.samples for query in sample.queries} - {None}
+    assert step.problems == []
+    assert asked
+    assert asked <= {track.label for track in finished.tracks(1)}
 
 
 def test_tracks_of_a_clip_sum_to_what_was_audible_of_it(finished):
@@ -113,8 +117,8 @@ def test_tracks_of_a_clip_sum_to_what_was_audible_of_it(finished):
 
 
 def test_a_round_does_not_go_on_with_another_unconditional_separator(finished, config):
-    state = finished.round_state(1).having(finished=("tag", "calibrate"), unconditional_hash="another")
-    finished.write_round_state(state.having(number=2))
+    done = {"number": 2, "finished": ("tag", "calibrate"), "finished_before": 1, "unconditional_hash": "another"}
+    finished.write_round_state(finished.round_state(1).having(**done))
     with pytest.raises(UserError, match="not the checkpoint any more that round 2 began with"):
         run_stage("separate", finished, config, 2)
 
