@@ -50,7 +50,7 @@ class UnconditionalTrainConfig(Section):
     gradient_clip: float = Field(5.0, gt=0)
     search: Literal["auto", "exact", "efficient", "exhaustive"] = "auto"
     sparsity: Literal["rms_ratio", "mean_rms"] = "rms_ratio"
-    sparsity_weight: float = Field(10.0, ge=0, description="dB of MixIT loss that a sparsity loss of 1 is worth.")
+    sparsity_weight: float = Field(100.0, ge=0, description="dB of MixIT loss that a sparsity loss of 1 is worth.")
     covariance_weight: float = Field(0.0, ge=0)
     semantic_weight: float = Field(0.0, ge=0, description="Of the cross-entropy of clip labels under the tagger.")
     validation_mixtures: int = Field(8, ge=1, description="Mixtures of mixtures, of held-back clips, to measure it on.")

@@ -27,7 +27,7 @@ from models.clap import TinyClap
 from models.losses import energy
 from models.mixit import mixit
 from models.mixit_terms import UNHEARD_LOGIT, covariance_loss, semantic_loss, sparsity_loss
-from pipeline.audio import decode
+from pipeline.audio import AudioError, decode
 from pipeline.mixtures import SILENT_RMS, crop
 
 LEVEL_RMS = 0.05
@@ -71,7 +71,11 @@ class ClipMixtures:
             AudioError: when the file vanished since it was ingested.
         """
         clip = self._clips[int(rng.integers(len(self._clips)))]
-        return crop(self._decode(clip), rng, length), self._labels.get(clip.clip_id, ())
+        try:
+            waveform = self._decode(clip)
+        except AudioError as error:
+            raise AudioError(f"{clip.path}: {error}") from None
+        return crop(waveform, rng, length), self._labels.get(clip.clip_id, ())
 
 
 @dataclass(frozen=True)
