@@ -6,6 +6,7 @@ import soundfile
 from data_specs.config import Config
 from data_specs.labels import label_table
 from data_specs.records import Clip, StageCounts, TaggedClip, Track, content_id
+from data_specs.scores import SCORES
 from models.checkpoints import checkpoint_hash
 from pipeline.ledger import STAGES, RoundState
 from pipeline.shards import ShardItem, shard_bytes
@@ -112,8 +113,12 @@ def new_workspace(folder) -> Workspace:
     return workspace
 
 
-def big_workspace(folder, *, tracks: int) -> Workspace:
-    """A round with so many tracks of many labels and no audio, through the workspace's writers."""
+def big_workspace(folder, *, tracks: int, calibrated: bool = False) -> Workspace:
+    """A round with so many tracks of many labels and no audio, through the workspace's writers.
+
+    Args:
+        calibrated: every track has every score, as a calibrated gate leaves them.
+    """
     workspace = Workspace.open(folder / "big", QUIET)
     labels = label_table().names
     generator = np.random.default_rng(0)
@@ -123,9 +128,14 @@ def big_workspace(folder, *, tracks: int) -> Workspace:
         for place in range(start, min(start + unit_clips, tracks // 2)):
             tier = ("sst", "itt", "rejected")[place % 3]
             scores = {"re_sdr_db": float(generator.normal(12, 5)), "energy_share_db": float(generator.normal(-9, 4))}
+            if calibrated:
+                scores |= {score.name: generator.uniform() for score in SCORES if score.name not in scores}
             own = (labels[place % len(labels)], labels[(place * 7 + 1) % len(labels)])
             rows += tracks_of(content_id(place), tier, own, unit=f"u{start:06d}", **scores)
         workspace.commit_unit(1, f"u{start:06d}", rows, None)
         total += StageCounts.of(rows)
-    workspace.write_round_state(RoundState(number=1, finished=STAGES[:-1], counts={"gate": total}))
+    calibration = {"gate": "calibrated", "caution": 0.0, "known": labels} if calibrated else {}
+    workspace.write_round_state(
+        RoundState(number=1, finished=STAGES[:-1], counts={"gate": total}, calibration=calibration)
+    )
     return workspace
