@@ -164,7 +164,7 @@ class Totals:
             scores={s.name: _figures(self.scores[s.name], s) for s in SCORES if self.scores[s.name]},
             thresholds=self.thresholds,
             yields=self._yields({config.gate.itt_db, config.gate.sst_db}),
-            wanted=self.wanted.rows,
+            wanted=self.wanted.rows if self.tracks else (),
             labels=self._labels(),
             categories=self._categories(single_s),
             together_labels=tuple(matrix_labels),

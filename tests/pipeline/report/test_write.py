@@ -142,7 +142,9 @@ def test_the_figures_of_the_page_are_kept_for_later_rounds(written):
 @pytest.mark.parametrize("failure", ["", "separate: out of memory"])
 def test_a_round_that_has_hardly_begun_has_a_report_too(tmp_path, failure):
     workspace = Workspace.open(tmp_path / "new", CONFIG)
-    workspace.write_round_state(RoundState(number=1, failure=failure, config={"seed": 0}))
+    calibration = {"gate": "calibrated", "caution": 0.0}
+    state = RoundState(number=1, failure=failure, config={"seed": 0}, calibration=calibration)
+    workspace.write_round_state(state)
     write_report(workspace, 1)
     page = page_of(workspace)
     assert "No tracks yet." in page.text
