@@ -57,10 +57,15 @@ def test_no_command_hides_in_a_block_that_is_not_run():
     assert [block.place for block in BLOCKS if block.language == "text" and commands.search(block.text)] == []
 
 
+def first_words() -> set[str]:
+    """The commands of one word, as users type them."""
+    return {command.__name__.replace("_", "-") for commands in COMMANDS.values() for command in commands}
+
+
 def test_commands_that_the_prose_names_exist():
-    known = {command.__name__ for commands in COMMANDS.values() for command in commands} | set(GROUPS)
+    known = first_words() | set(GROUPS)
     for page in PAGES:
-        named = set(re.findall(r"`data-engine (\w+)", page.read_text("utf-8"))) - {"COMMAND"}
+        named = set(re.findall(r"`data-engine (\w[\w-]*)", page.read_text("utf-8"))) - {"COMMAND"}
         assert named <= known, page.name
 
 
@@ -71,9 +76,8 @@ def test_what_is_reduced_or_left_out_is_still_in_the_documents():
 
 def test_the_guide_lists_every_command_and_no_other():
     table = (ROOT / "docs" / "guide" / "README.md").read_text("utf-8")
-    listed = re.findall(r"^\| `([a-z]+(?: [a-z]+)?)[ `]", table, re.MULTILINE)
-    known = {command.__name__ for commands in COMMANDS.values() for command in commands}
-    known |= {f"{first} {second}" for first, (_, _, own) in GROUPS.items() for second in own}
+    listed = re.findall(r"^\| `([a-z]+[a-z-]*(?: [a-z]+[a-z-]*)?)[ `]", table, re.MULTILINE)
+    known = first_words() | {f"{first} {second}" for first, (_, _, own) in GROUPS.items() for second in own}
     assert set(listed) == known
 
 
