@@ -26,7 +26,7 @@ from pipeline.report.words import count, percent, tier_word
 CLIP_STAGES = {"ingest": "Ingested", "tag": "Tagged", "separate": "Separated"}
 REASONS = 3
 TOP, TRUNK = 56.0, 150.0
-STAGE, LOSSY_STAGE, SPLIT, TEXT = 140.0, 215.0, 130.0, 390.0
+STAGE, LOSSY_STAGE, SPLIT, TEXT = 140.0, 228.0, 130.0, 390.0
 """Widths: of a stage that let everything through, of one that did not, of the split into tiers, of its text."""
 HAIR, BAR, STEP = 2.0, 9.0, 46.0
 
@@ -132,7 +132,7 @@ def _falling(axes: Axes, x: float, top: float, losses: Sequence[_Stream], scale:
         _band(axes, (x, top), (x + 60, y), min(height, STEP - 12), loss.colour)
         top += height
         axes.text(x + 66, y + 9, count(loss.size), fontsize=12, fontweight=700)
-        axes.text(x + 66, y + 23, _fitted(loss.text, 22), fontsize=10.5, color=COLOURS["soft"])
+        axes.text(x + 66, y + 23, _fitted(loss.text, 25), fontsize=10.5, color=COLOURS["soft"])
 
 
 def _end_places(ends: Sequence[_Stream], height: float) -> list[float]:
