@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from data_specs.errors import UserError
-from data_specs.extractors import ConformerConfig, ResUNetConfig, UNetConfig
+from data_specs.extractors import ConformerConfig, QueryProjection, ResUNetConfig, UNetConfig
+from data_specs.objectives import ManipulationConfig, ObjectiveName, TextManipulationConfig, WeakConfig
 from data_specs.section import Section
 from data_specs.unconditional import UnconditionalTrainConfig
 
@@ -128,6 +129,7 @@ class SeparatorConfig(Section):
     normalise_level: bool = Field(
         True, description="Bring every mixture to unit RMS first, and back afterwards; off at full size."
     )
+    query_projection: QueryProjection = Field("none", description="What queries go through; set by training with PCA.")
 
     @model_validator(mode="after")
     def _windows_fit(self) -> "SeparatorConfig":
@@ -273,6 +275,19 @@ class TrainConfig(Section):
     snr_db: tuple[float, float] = (-5.0, 5.0)
     speed_range: tuple[float, float] = Field((1.0, 1.0), description="Random speed of clean tracks, pitch included.")
     eq_db: float = Field(0.0, ge=0, description="Random equaliser on clean tracks: up to this gain either way.")
+    objectives: dict[ObjectiveName, float] = Field(
+        {"supervised": 1.0}, min_length=1, description="Ways to learn, with the weights of their losses in every step."
+    )
+    text_query: TextManipulationConfig = TextManipulationConfig()
+    audio_query: ManipulationConfig = ManipulationConfig()
+    weak: WeakConfig = WeakConfig()
+
+    @field_validator("objectives")
+    @classmethod
+    def _weights_are_positive(cls, objectives: dict[ObjectiveName, float]) -> dict[ObjectiveName, float]:
+        if any(weight <= 0 for weight in objectives.values()):
+            raise ValueError("weights must be positive; leave an objective out to switch it off")
+        return objectives
 
 
 class EvaluateConfig(Section):

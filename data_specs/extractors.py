@@ -15,6 +15,8 @@ from pydantic import Field, model_validator
 
 from data_specs.section import Section
 
+QueryProjection = Literal["none", "pca", "pca_inverse"]
+
 
 class ExtractorConfig(Section):
     """What every extractor has: rates, spectrum, windows, and the size of a query."""
@@ -28,6 +30,7 @@ class ExtractorConfig(Section):
     overlap_s: float = Field(0.5, gt=0, description="Windows are cross-faded over this.")
     magnitude_compression: Literal["linear", "log"] = "log"
     normalise_level: bool = Field(True, description="Bring every mixture to unit RMS first, and back afterwards.")
+    query_projection: QueryProjection = Field("none", description="What queries go through; set by training with PCA.")
 
     @property
     def bins(self) -> int:

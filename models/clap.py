@@ -45,7 +45,7 @@ class TinyClap(nn.Module):
         count = max(1, -(-waveform.shape[1] // self.window_length))
         padded = F.pad(waveform, (0, count * self.window_length - waveform.shape[1]))
         windows = padded.view(-1, self.window_length)
-        windows = windows / windows.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-5)
+        windows = windows / windows.square().mean(dim=1, keepdim=True).clamp(min=1e-10).sqrt()  # silence has a gradient
         embedding = self.audio_projection(self.audio.pool(self.audio(windows)))
         return F.normalize(embedding, dim=-1).view(len(waveform), count, -1)
 

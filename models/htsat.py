@@ -86,6 +86,7 @@ class HTSAT(nn.Module):
             f_max_hz=config.f_max_hz,
         )
         self.bn0 = nn.BatchNorm2d(config.mel_bins)
+        self.spectrogram = nn.Identity()  # sees the normalised spectrogram (B, N, M); augmentation hooks in here
         self.patch_embed = PatchEmbed(config.patch_size, config.width)
         grid = config.spec_size // config.patch_size
         self.layers = nn.ModuleList(
@@ -112,7 +113,7 @@ class HTSAT(nn.Module):
         """Waveform (B, T) to the patch tokens and each stage's output, (B, tokens, channels) each."""
         with torch.autocast(waveform.device.type, enabled=False):  # half precision is too coarse for levels in dB
             mel = self.logmel(self.resample(waveform.float()), frames=self.config.frames)  # (B, N, M)
-            mel = self.bn0(mel.flatten(0, 1)[:, :, None, None]).view_as(mel)
+            mel = self.spectrogram(self.bn0(mel.flatten(0, 1)[:, :, None, None]).view_as(mel))
         features = [self.patch_embed(fold(mel, self.folds))]
         for layer in self.layers:
             features.append(layer(features[-1]))

@@ -61,25 +61,26 @@ class LabelEmbeddings:
         """
         table = label_table()
         if not all(text in table for text in texts):
-            return self._encoder.embed_text(texts)
+            return self.real.embed_text(texts).to(torch.get_default_device())
         return self.vectors[[table.index(text) for text in texts]].to(torch.get_default_device())
 
     def embed_audio(self, waveforms: Tensor) -> Tensor:
         """Waveforms (N, T) to unit vectors (N, D)."""
-        return self._encoder.embed_audio(waveforms)
+        return self.real.embed_audio(waveforms)
 
     def embed_tokens(self, texts: list[str]) -> Tensor:
-        """Texts to one vector per token, (N, L, D).
+        """Texts to one vector per token, (N, L, D), on torch's default device.
 
         Raises:
             UserError: when the encoder knows whole texts only.
         """
-        if not isinstance(self._encoder, TokenEncoder):
+        if not isinstance(self.real, TokenEncoder):
             raise UserError(f"model.clap {self.clap!r} gives no vectors of single words: use another one")
-        return self._encoder.embed_tokens(texts)
+        return self.real.embed_tokens(texts).to(torch.get_default_device())
 
     @cached_property
-    def _encoder(self) -> QueryEncoder:
+    def real(self) -> QueryEncoder:
+        """The encoder itself, loaded at first use onto what is torch's default device then."""
         return load_query_encoder(self.clap)
 
 

@@ -21,6 +21,7 @@ from models.inference import prepare_for_inference
 from models.laion_files import laion_files
 from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder, load_query_encoder
+from models.query_space import in_query_space
 from models.starting_point import starting_hash, starting_separator
 from models.weights import OnDownload
 
@@ -46,6 +47,7 @@ class LabelSeparator:
         prepare_for_inference(separator, bf16=bf16)
         self.separator = separator
         self.encoder = encoder
+        self._asking = in_query_space(encoder, separator.config.query_projection)
         self.checkpoint_hash = checkpoint_hash
         self.bf16 = bf16
 
@@ -128,7 +130,7 @@ class LabelSeparator:
         tracks: dict[int, Tensor] = {}
         for count in sorted({len(own) for own in queries}):  # clips with as many queries at once: none is padded
             rows = [row for row, own in enumerate(queries) if len(own) == count]
-            embedded = embed_queries(self.encoder, [queries[row] for row in rows], tokens=self.separator.takes_tokens)
+            embedded = embed_queries(self._asking, [queries[row] for row in rows], tokens=self.separator.takes_tokens)
             with torch.autocast(mixtures.device.type, torch.bfloat16, enabled=self.bf16):
                 estimates = self.separator(mixtures[rows], embedded)  # (rows, Q, T)
             tracks.update(zip(rows, estimates, strict=True))

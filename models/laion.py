@@ -18,8 +18,8 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from data_specs.errors import UserError
 from data_specs.labels import label_table
 from models.laion_files import LABEL_PROMPT
+from models.query_encoders import changing_output
 from models.weight_files import fit, read_weights
 
 WHAT = "a LAION-CLAP checkpoint"
@@ -62,6 +63,7 @@ class LaionClap:
         self.clap = clap.eval().requires_grad_(False)
         self.dim = int(self.clap.joint_embed_shape)
         self.sample_rate_hz = sample_rate_hz
+        self.logit_scale = float(self.clap.logit_scale_a.exp())
         self._tokenizer = tokenizer
         self._texts: dict[str, Tensor] = {}
 
@@ -107,12 +109,23 @@ class LaionClap:
         """Waveforms (N, T) of any length to unit vectors (N, D): the mean over windows."""
         return F.normalize(self.embed_windows(waveforms).mean(dim=1), dim=-1)
 
+    def embed_audio_with_gradient(self, waveforms: Tensor) -> Tensor:
+        """The same, differentiable."""
+        return F.normalize(self._embed_windows(waveforms).mean(dim=1), dim=-1)
+
     @torch.inference_mode()
     def embed_windows(self, waveforms: Tensor) -> Tensor:
         """Waveforms (N, T) to one unit vector per window of ten seconds, (N, W, D).
 
         Windows are spread evenly from the start to the end; shorter audio is repeated, as in the package.
         """
+        return self._embed_windows(waveforms)
+
+    def changing_spectrograms(self, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """Meanwhile ``change`` is done to every normalised mel spectrogram (N, frames, bins)."""
+        return changing_output(self.clap.audio_branch.bn0, lambda output: by_frame(output, change))
+
+    def _embed_windows(self, waveforms: Tensor) -> Tensor:
         device = next(self.clap.parameters()).device
         resampled = AF.resample(waveforms.to(device), self.sample_rate_hz, SAMPLE_RATE_HZ)
         windows = _windows(_quantised(resampled))  # (N, W, 480 000)
@@ -124,8 +137,14 @@ class LaionClap:
 
 
 def _quantised(waveform: Tensor) -> Tensor:
-    """What 16 bits leave of a waveform: the checkpoints were trained on that."""
-    return (waveform.clamp(-1, 1) * 32767.0).to(torch.int16) / 32767.0
+    """What 16 bits leave of a waveform: the checkpoints were trained on that. The gradient passes unrounded."""
+    clipped = waveform.clamp(-1, 1)
+    return clipped + ((clipped * 32767.0).to(torch.int16) / 32767.0 - clipped).detach()
+
+
+def by_frame(spectrogram: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """``change`` of spectrograms (N, frames, bins) done to (N, bins, frames, 1), as HTSAT's batch norm has them."""
+    return change(spectrogram.squeeze(3).transpose(1, 2)).transpose(1, 2).unsqueeze(3)
 
 
 def _windows(waveform: Tensor) -> Tensor:

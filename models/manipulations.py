@@ -20,23 +20,30 @@ Example::
 import torch
 from torch import Generator, Tensor
 
+from data_specs.objectives import ManipulationConfig
+
 Range = tuple[float, float]
 
 
-def mixup(waveforms: Tensor, snr_db: Range, generator: Generator) -> Tensor:
-    """Every waveform with another one of the batch mixed in, (N, T) -> (N, T); a single one stays as it is.
+def manipulate(queries: Tensor, config: ManipulationConfig, generator: Generator) -> Tensor:
+    """What ``config`` does to embeddings, (..., D) -> (..., D); nothing where it changes the sound or the space."""
+    if config.kind == "noise":
+        return gaussian_noise(queries, config.noise, generator)
+    if config.kind == "dropout":
+        return dropout(queries, config.dropout, generator)
+    return queries
+
+
+def mixup(waveforms: Tensor, others: Tensor, snr_db: Range, generator: Generator) -> Tensor:
+    """Every waveform with another one mixed in, both (N, T) -> (N, T).
 
     Args:
         snr_db: range of the waveform's level over that of what is mixed in. Silence is neither mixed nor mixed in.
     """
-    count = len(waveforms)
-    if count < 2:
-        return waveforms
-    other = waveforms.roll(int(torch.randint(1, count, (1,), generator=generator)), dims=0)
-    ratio_db = uniform(snr_db, (count, 1), generator).to(waveforms)
-    level, other_level = (x.square().mean(dim=1, keepdim=True).sqrt() for x in (waveforms, other))
+    ratio_db = uniform(snr_db, (len(waveforms), 1), generator).to(waveforms)
+    level, other_level = (x.square().mean(dim=1, keepdim=True).sqrt() for x in (waveforms, others))
     gain = torch.where(other_level > 0, level / other_level.clamp(min=1e-12), 0.0) * 10 ** (-ratio_db / 20)
-    return waveforms + gain * other
+    return waveforms + gain * others
 
 
 def spec_augment(

@@ -6,10 +6,12 @@ Example::
     encoder.embed_text(["Bark", "rain on a roof"])     # (2, D)
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_specs.records import content_id
 from models.checkpoints import CLAP_FILES, checkpoint_folder, load_clap
@@ -38,12 +40,43 @@ class TokenEncoder(Protocol):
         """Texts to one vector per token, (N, L, dim); rows of zeros after a text's end."""
 
 
+@runtime_checkable
+class GradientEncoder(Protocol):
+    """A query encoder that can judge estimates in training: frozen itself, but its input gets a gradient."""
+
+    sample_rate_hz: int
+    logit_scale: float
+
+    def embed_audio_with_gradient(self, waveforms: Tensor) -> Tensor:
+        """Waveforms (N, T) at ``sample_rate_hz`` to unit vectors (N, dim), differentiable."""
+
+
+@runtime_checkable
+class SpectrogramEncoder(Protocol):
+    """A query encoder whose spectrograms can be augmented on their way through its audio tower."""
+
+    def changing_spectrograms(self, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """Meanwhile ``change`` is done to every normalised mel spectrogram (N, frames, bins)."""
+
+
+@contextmanager
+def changing_output(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Meanwhile ``change`` is done to what the module gives."""
+    hook = module.register_forward_hook(lambda own, arguments, output: change(output))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 class TinyClapEncoder:
     """Query encoder on the embedded CLAP; remembers texts, since a corpus asks for the same labels all the time."""
 
     def __init__(self, clap: TinyClap):
-        self.clap = clap.eval()
+        self.clap = clap.eval().requires_grad_(False)
         self.dim = clap.config.embedding_dim
+        self.sample_rate_hz = clap.sample_rate_hz
+        self.logit_scale = float(clap.log_scale.exp())
         self._texts: dict[str, Tensor] = {}
 
     @torch.inference_mode()
@@ -66,7 +99,15 @@ class TinyClapEncoder:
     @torch.inference_mode()
     def embed_audio(self, waveforms: Tensor) -> Tensor:
         """Waveforms (N, T) to unit vectors (N, D)."""
+        return self.clap.embed_audio(waveforms.to(self.clap.bias.device))
+
+    def embed_audio_with_gradient(self, waveforms: Tensor) -> Tensor:
+        """The same, differentiable."""
         return self.clap.embed_audio(waveforms)
+
+    def changing_spectrograms(self, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """Meanwhile ``change`` is done to every normalised mel spectrogram (N, frames, bins)."""
+        return changing_output(self.clap.audio.spectrogram, change)
 
 
 def load_query_encoder(clap: str) -> QueryEncoder:

@@ -162,12 +162,17 @@ class Sampler:
 
     def _mode(self, label: str, negatives: tuple[str, ...], *, silent: bool) -> Query:
         """Positive only, negative only, or both; a negative-only query needs negatives that leave something."""
-        dice = self.rng.random()
-        if dice < self.config.pos_only_rate:
-            return Query(label, ())
-        if dice < self.config.pos_only_rate + self.config.neg_only_rate and negatives and not silent:
-            return Query(None, negatives)
-        return Query(label, negatives)
+        may_lack_positive = bool(negatives) and not silent
+        with_positive, with_negatives = query_mode(self.rng, self.config, may_lack_positive=may_lack_positive)
+        return Query(label if with_positive else None, negatives if with_negatives else ())
+
+
+def query_mode(rng: np.random.Generator, config: TrainConfig, *, may_lack_positive: bool) -> tuple[bool, bool]:
+    """Whether a query has its positive half, and its negative half: one, the other, or both."""
+    dice = rng.random()
+    if dice < config.pos_only_rate:
+        return True, False
+    return not (may_lack_positive and dice < config.pos_only_rate + config.neg_only_rate), True
 
 
 def collate(samples: Sequence[Sample], encoder: QueryEncoder, *, tokens: bool = False) -> Batch:

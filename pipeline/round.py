@@ -176,7 +176,7 @@ def _separate(workspace: Workspace, config: Config, round_number: int, progress:
 
 def _train(workspace: Workspace, config: Config, round_number: int, progress: Progress) -> StageFields:
     from models.checkpoints import checkpoint_hash
-    from pipeline.train_workers import train_round
+    from pipeline.train_round import train_round
 
     result = train_round(workspace, config, round_number, progress)
     fields: StageFields = {"training": result.model_dump(mode="json")}

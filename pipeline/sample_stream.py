@@ -21,8 +21,10 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from data_specs.config import Config
 from data_specs.records import Clip, seed_of
-from pipeline.mixtures import Sample, Sampler, TrackPool
+from pipeline.mixtures import Sampler, TrackPool
+from pipeline.objectives import Material, Samples, draw_samples
 from pipeline.pools import ClipPool, OnProblem, ShardBuffer
+from pipeline.round_material import recordings, tagged_clips
 from pipeline.workspace import Workspace
 
 VALIDATION_SHARE = 0.1  # of the training clips; the promotion set is another one, see pipeline.round
@@ -34,7 +36,7 @@ _STEPS_AHEAD = 4
 class Step(NamedTuple):
     """A rank's samples of one step in the order of its lanes, and what could not be read since the last step."""
 
-    samples: list[Sample]
+    samples: list[Samples]
     problems: list[str]
 
 
@@ -65,14 +67,25 @@ class SampleStream(IterableDataset[Step]):
         info = get_worker_info()
         lanes = self.lanes[info.id :: info.num_workers] if info else self.lanes
         problems: list[str] = []
-        clips = ClipPool(training_clips(self.workspace), self.sample_rate_hz, problems.append)
-        streams = [self._lane(lane, clips, problems.append) for lane in lanes]
+        material = self._material(problems.append)
+        streams = [self._lane(lane, material, problems.append) for lane in lanes]
         while True:
             samples = [next(stream) for stream in streams]
             yield Step(samples, problems.copy())
             problems.clear()
 
-    def _lane(self, lane: int, clips: ClipPool, on_problem: OnProblem) -> Iterator[Sample]:
+    def _material(self, on_problem: OnProblem) -> Material:
+        """What all lanes draw from, for the objectives that are switched on."""
+        rate, objectives = self.sample_rate_hz, self.config.train.objectives
+        labelled = heard = None
+        if "weak" in objectives:
+            labelled = tagged_clips(self.workspace, self.round_number, rate, on_problem)
+        if "audio_query" in objectives:
+            heard = recordings(self.workspace, training_clips(self.workspace), rate, on_problem)
+        clips = ClipPool(training_clips(self.workspace), rate, on_problem)
+        return Material([clips], labelled=labelled, recordings=heard)
+
+    def _lane(self, lane: int, material: Material, on_problem: OnProblem) -> Iterator[Samples]:
         train = self.config.train
         for segment in count(self.start_step // train.checkpoint_every):
             kept = ShardBuffer(
@@ -84,10 +97,9 @@ class SampleStream(IterableDataset[Step]):
                 seed=self.config.seed,
                 on_problem=on_problem,
             )
-            pools: list[TrackPool] = [clips, kept.tracks]
+            own = material._replace(tracks=[*material.tracks, kept.tracks], natural=kept.natural)
             seed = seed_of("batches", self.config.seed, self.round_number, segment, lane)
-            sampler = Sampler(pools, kept.natural, train, length=self.length, seed=seed)
-            yield from islice(sampler, train.checkpoint_every)
+            yield from islice(draw_samples(own, train, length=self.length, seed=seed), train.checkpoint_every)
 
 
 def iter_steps(stream: SampleStream, loaders: int) -> Iterator[Step]:
@@ -108,13 +120,15 @@ def iter_steps(stream: SampleStream, loaders: int) -> Iterator[Step]:
         yield Step(samples, [problem for part in own for problem in part.problems])
 
 
-def validation_sampler(workspace: Workspace, config: Config, round_number: int, stream: SampleStream) -> Sampler:
-    """Draws the mixtures that a training is validated on, the same ones every time."""
+def validation_sampler(workspace: Workspace, config: Config, round_number: int, stream: SampleStream) -> Sampler | None:
+    """Draws the mixtures that a training is validated on, the same ones every time; None without clean tracks."""
     clips = validation_clips(workspace)
     pool: TrackPool = ClipPool(clips, stream.sample_rate_hz)
     if not clips:
         kept = ShardBuffer(workspace, round_number, lane=0, lanes=1, segment=0, seed=config.seed)
         pool = kept.tracks
+    if not pool.labels:
+        return None
     seed = seed_of("validation", config.seed)
     return Sampler([pool], None, config.train, length=stream.length, seed=seed)
 

@@ -1,6 +1,6 @@
 """Training of the separator: the step, the validation, and the loop around them. No Ray here.
 
-``fit`` is called by every training worker of a round (``pipeline.train_workers``) and by pre-training. The recipe is
+``fit`` is called by every training worker of a round (``pipeline.train_rank``) and by pre-training. The recipe is
 A.1 of the paper: AdamW, encoder frozen with LoRA, the loss of eq. 5, and a learning rate that decays when the
 validation stops improving. Everything that a step depends on can be saved and taken up again, so a training that was
 cut off ends as one that was not.
@@ -11,7 +11,8 @@ Example::
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,14 +27,22 @@ from data_specs.config import TrainConfig
 from models.losses import negative_sdr, separation_loss
 from pipeline.mixtures import Batch
 
+Loss = Callable[[nn.Module], Tensor]
+Losses = Callable[[Any], Mapping[str, Loss]]
+"""What a batch asks of a model: the weighted loss of every objective, still to be computed."""
+
 WARM_UP = 0.05  # of the steps, for the cosine schedule
 
 
 @dataclass
 class History:
-    """What a training reports: one entry per step in ``loss``, one per validation in the others."""
+    """What a training reports: one entry per step in ``loss``, one per validation in the others.
+
+    ``parts`` has what every objective adds to the loss of a step, where there are several.
+    """
 
     loss: list[float] = field(default_factory=list)
+    parts: dict[str, list[float]] = field(default_factory=dict)
     step: list[int] = field(default_factory=list)
     validation_sdri_db: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
@@ -95,10 +104,11 @@ class Training:
 
 def fit(
     model: nn.Module,
-    batches: Iterator[Batch],
+    batches: Iterator[Any],
     validation: Sequence[Batch],
     config: TrainConfig,
     *,
+    losses: Losses | None = None,
     resume: dict[str, Any] | None = None,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
     on_validation: Callable[[int, float], None] = lambda step, sdri_db: None,
@@ -107,8 +117,10 @@ def fit(
     """Train ``model`` (a Separator, maybe wrapped for distributed training) in place up to ``config.steps`` steps.
 
     Args:
-        batches: training batches without end, beginning with the one of the first step that is left.
-        validation: fixed batches; SDRi on them drives the learning rate.
+        batches: training batches without end, beginning with the one of the first step that is left, of the kind that
+            ``losses`` takes.
+        losses: the objectives of a step (``pipeline.objectives``); supervised separation where None.
+        validation: fixed batches; SDRi on them drives the learning rate, which stays as it is where there are none.
         resume: state of an earlier training to go on from.
         on_step, on_validation: told after each, for progress.
         on_checkpoint: told every ``config.checkpoint_every`` steps and at the end.
@@ -118,11 +130,14 @@ def fit(
         training.load_state_dict(resume)
     history = training.history
     for step in range(training.step + 1, config.steps + 1):
-        history.loss.append(train_step(model, next(batches), training.optimizer, config))
+        parts = train_step(model, next(batches), training.optimizer, config, losses)
+        history.loss.append(sum(parts.values()))
+        for name, value in parts.items() if len(parts) > 1 else ():
+            history.parts.setdefault(name, []).append(value)
         if isinstance(training.scheduler, LambdaLR):
             training.scheduler.step()
         on_step(step, history.loss[-1])
-        if step % config.validate_every == 0 or step == config.steps:
+        if validation and (step % config.validate_every == 0 or step == config.steps):
             sdri_db = validate(model, validation)
             if isinstance(training.scheduler, ReduceLROnPlateau):
                 training.scheduler.step(sdri_db)
@@ -135,16 +150,34 @@ def fit(
     return history
 
 
-def train_step(model: nn.Module, batch: Batch, optimizer: AdamW, config: TrainConfig) -> float:
-    """One optimizer step on one batch; returns the loss. A batch whose gradient is not finite changes nothing."""
+def train_step(
+    model: nn.Module, batch: Any, optimizer: AdamW, config: TrainConfig, losses: Losses | None = None
+) -> dict[str, float]:
+    """One optimizer step down the sum of the losses of a batch; returns them, by objective.
+
+    Gradients are summed objective by objective: one graph is in memory at a time, and ranks wait for each other once.
+    A batch whose gradient is not finite changes nothing.
+    """
     model.train()
-    loss = batch_loss(model, batch, config)
+    parts: Mapping[str, Loss] = {"supervised": lambda model: batch_loss(model, batch, config)}
+    if losses is not None:
+        parts = losses(batch)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    values = []
+    for number, loss_of in enumerate(parts.values(), start=1):
+        with nullcontext() if number == len(parts) else _by_itself(model):
+            loss = loss_of(model)
+            loss.backward()
+        values.append(loss.detach())
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
     if torch.isfinite(norm):
         optimizer.step()
-    return float(over_ranks(loss.detach()) / ranks())
+    return dict(zip(parts, (over_ranks(torch.stack(values)) / ranks()).tolist(), strict=True))
+
+
+def _by_itself(model: nn.Module) -> AbstractContextManager[None]:
+    """Meanwhile, ranks do not share gradients; they do at the next backward pass after it."""
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
 
 def batch_loss(model: nn.Module, batch: Batch, config: TrainConfig) -> Tensor:

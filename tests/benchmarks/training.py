@@ -16,11 +16,11 @@ from data_specs.config import Config, load_config
 from models.checkpoints import load_separator
 from models.lora import with_lora
 from models.query_encoders import load_query_encoder
-from pipeline.mixtures import collate
+from pipeline.objectives import Objectives
 from pipeline.round import open_workspace
 from pipeline.sample_stream import SampleStream, iter_steps
 from pipeline.train import fit
-from pipeline.train_workers import train_round
+from pipeline.train_round import train_round
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
 
@@ -42,9 +42,10 @@ def feeding(workspace: Workspace, config: Config, loaders: int) -> tuple[float, 
     started = time.perf_counter()
     drawn = [step.samples for step in islice(steps, config.train.steps)]
     made_s = time.perf_counter() - started
-    batches = [collate(samples, encoder) for samples in drawn]
+    objectives = Objectives(config.train, separator, encoder)
+    batches = [objectives.collate(samples) for samples in drawn]
     started = time.perf_counter()
-    fit(separator, iter(batches), [], config.train)
+    fit(separator, iter(batches), [], config.train, losses=objectives)
     eaten_s = time.perf_counter() - started
     samples = config.train.steps * config.train.batch_size
     return samples / made_s, samples / eaten_s

@@ -102,7 +102,8 @@ def test_rows_shards_and_report_say_where_tracks_come_from(finished, config):
 def test_training_would_draw_them(finished, config):
     stream = SampleStream(finished, config, 1, length=RATE_HZ, sample_rate_hz=RATE_HZ)
     step = next(iter(stream))
-    asked = {query.positive for sample in step.samples for query in sample.queries} - {None}
+    drawn = [sample.of["supervised"] for sample in step.samples]
+    asked = {query.positive for sample in drawn for query in sample.queries} - {None}
     assert step.problems == []
     assert asked
     assert asked <= {track.label for track in finished.tracks(1)}

@@ -8,6 +8,7 @@ import soundfile
 
 from data_specs.config import Config
 from data_specs.records import Clip, Track
+from pipeline.objectives import Samples
 from pipeline.sample_stream import SampleStream, iter_steps, training_clips, validation_clips
 from pipeline.shards import ShardItem, shard_bytes
 from pipeline.workspace import Workspace
@@ -46,10 +47,12 @@ def workspace(tmp_path_factory) -> Workspace:
 def steps(workspace, count, *, loaders=0, **where) -> list[list]:
     """Mixtures, targets and queries of the first steps."""
     stream = SampleStream(workspace, CONFIG, 1, length=4000, sample_rate_hz=RATE, **where)
-    return [
-        [(sample.mixture.tobytes(), sample.targets.tobytes(), sample.queries) for sample in step.samples]
-        for step in islice(iter_steps(stream, loaders), count)
-    ]
+    return [[content(sample) for sample in step.samples] for step in islice(iter_steps(stream, loaders), count)]
+
+
+def content(samples: Samples) -> tuple:
+    own = samples.of["supervised"]
+    return own.mixture.tobytes(), own.targets.tobytes(), own.queries, samples.seed
 
 
 def test_ranks_share_the_batch_that_one_rank_would_have(workspace):

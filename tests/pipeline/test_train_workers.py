@@ -12,7 +12,7 @@ from data_specs.config import Config, TrainConfig
 from data_specs.errors import UserError
 from data_specs.records import Clip, Track
 from models.checkpoints import checkpoint_hash, load_separator
-from pipeline.train_workers import train_round
+from pipeline.train_round import train_round
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
 from tests.round_process import title_of
