@@ -195,8 +195,8 @@ class ModelConfig(Section):
     )
     clap: str = Field(
         "embedded",
-        description="Query encoder: 'embedded', a folder with clap.safetensors and clap.json, a LAION-CLAP checkpoint "
-        "(file, or folder that holds it), or a name of models/assets/weights.yaml ('laion-clap', 'laion-clap-tiny').",
+        description="Query encoder: 'embedded', a folder with clap.safetensors and clap.json, a LAION-CLAP or MS-CLAP "
+        "checkpoint (file, or folder that holds it), or a name of models/assets/weights.yaml (such as 'ms-clap').",
     )
     panns: str = Field("panns", description="Cnn14 checkpoint for tag.tagger 'panns': a file, or the public 'panns'.")
 

@@ -18,7 +18,7 @@ from data_specs.config import ModelConfig
 from data_specs.errors import UserError
 from models.architectures import AnySeparator
 from models.inference import prepare_for_inference
-from models.laion_files import laion_files
+from models.ms_clap_files import public_clap_files
 from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder, load_query_encoder
 from models.query_space import in_query_space
@@ -70,7 +70,7 @@ class LabelSeparator:
         """
         separator = starting_separator(config, on_download=on_download)
         if encoder is None:
-            laion_files(config.clap, on_download=on_download)
+            public_clap_files(config.clap, on_download=on_download)
             encoder = load_query_encoder(config.clap)
         expected = separator.config.query_dim
         if encoder.dim != expected:

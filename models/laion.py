@@ -13,7 +13,6 @@ Example::
     encoder.embed_text(["Bark", "rain on a roof"])      # (2, 512)
 """
 
-import importlib.util
 import json
 import re
 import sys
@@ -32,6 +31,7 @@ from torch import Tensor, nn
 
 from data_specs.errors import UserError
 from data_specs.labels import label_table
+from models.clap_parts import by_frame, load_networks, read_tokenizer, rows, spread_windows
 from models.laion_files import LABEL_PROMPT
 from models.query_encoders import changing_output
 from models.weight_files import fit, read_weights
@@ -39,13 +39,12 @@ from models.weight_files import fit, read_weights
 WHAT = "a LAION-CLAP checkpoint"
 SAMPLE_RATE_HZ = 48_000
 WINDOW_LENGTH = 480_000
-TOKENS_MAX = 77
 
 _AUDIO_MODELS = {96: "HTSAT-tiny", 128: "HTSAT-base", 256: "HTSAT-large"}  # by the width of the patch embedding
 _WIDTH = "audio_branch.patch_embed.proj.weight"
 _FUSION = "audio_branch.patch_embed.mel_conv2d.weight"
 _STALE = "text_branch.embeddings.position_ids"  # in old checkpoints; newer transformers make it themselves
-_HEAD_DIM, _PAD = 64, 1  # of RoBERTa, whatever its size
+_HEAD_DIM, _PAD = 64, (1, "<pad>")  # of RoBERTa, whatever its size
 _EMBEDDINGS, _LAYER = "text_branch.embeddings", "text_branch.encoder.layer"
 _BATCH_WINDOWS, _BATCH_TEXTS = 16, 64
 
@@ -76,7 +75,8 @@ class LaionClap:
         """
         weights = read_weights(checkpoint, WHAT)
         weights.pop(_STALE, None)
-        words = _read_tokenizer(tokenizer, tokens=_rows(weights, f"{_EMBEDDINGS}.word_embeddings.weight"))
+        known = rows(weights, f"{_EMBEDDINGS}.word_embeddings.weight")
+        words = read_tokenizer(tokenizer, "RoBERTa's tokenizer.json", tokens=known, pad=_PAD)
         clap = _build(weights, checkpoint)
         fit(clap, weights, source=checkpoint, what=WHAT)
         return cls(clap.to(torch.get_default_device()), words)
@@ -142,20 +142,13 @@ def _quantised(waveform: Tensor) -> Tensor:
     return clipped + ((clipped * 32767.0).to(torch.int16) / 32767.0 - clipped).detach()
 
 
-def by_frame(spectrogram: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """``change`` of spectrograms (N, frames, bins) done to (N, bins, frames, 1), as HTSAT's batch norm has them."""
-    return change(spectrogram.squeeze(3).transpose(1, 2)).transpose(1, 2).unsqueeze(3)
-
-
 def _windows(waveform: Tensor) -> Tensor:
     """Waveform (N, T) at 48 kHz to windows (N, W, 480 000)."""
     length = waveform.shape[1]
     if length <= WINDOW_LENGTH:
         repeated = waveform.repeat(1, WINDOW_LENGTH // max(1, length))
         return F.pad(repeated, (0, WINDOW_LENGTH - repeated.shape[1])).unsqueeze(1)
-    count = -(-length // WINDOW_LENGTH)
-    starts = [round(index * (length - WINDOW_LENGTH) / (count - 1)) for index in range(count)]
-    return torch.stack([waveform[:, start : start + WINDOW_LENGTH] for start in starts], dim=1)
+    return spread_windows(waveform, WINDOW_LENGTH)
 
 
 def laion_package() -> ModuleType:
@@ -163,20 +156,8 @@ def laion_package() -> ModuleType:
 
     ``import laion_clap`` would first ask a hub for tokenizers, and wait a minute where there is none.
     """
-    if "clap_module" not in sys.modules:
-        package = importlib.util.find_spec("laion_clap")
-        if package is None or package.origin is None:
-            raise UserError("the package laion-clap is not installed: run sh infra/setup.sh")
-        folder = Path(package.origin).parent / "clap_module"
-        spec = importlib.util.spec_from_file_location(
-            "clap_module", folder / "__init__.py", submodule_search_locations=[str(folder)]
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["clap_module"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["clap_module"]
+    missing = "the package laion-clap is not installed: run sh infra/setup.sh"
+    return load_networks("laion_clap", "clap_module", name="clap_module", missing=missing)
 
 
 def _build(weights: Mapping[str, Tensor], source: Path) -> nn.Module:
@@ -204,15 +185,15 @@ def _roberta_of(weights: Mapping[str, Tensor], model: Any) -> Iterator[None]:
     """
     from transformers import RobertaConfig, RobertaModel
 
-    hidden = _rows(weights, f"{_EMBEDDINGS}.LayerNorm.weight")
+    hidden = rows(weights, f"{_EMBEDDINGS}.LayerNorm.weight")
     config = RobertaConfig(
-        vocab_size=_rows(weights, f"{_EMBEDDINGS}.word_embeddings.weight"),
+        vocab_size=rows(weights, f"{_EMBEDDINGS}.word_embeddings.weight"),
         hidden_size=hidden,
         num_hidden_layers=len({match[1] for name in weights if (match := re.match(rf"{_LAYER}\.(\d+)\.", name))}),
         num_attention_heads=max(1, hidden // _HEAD_DIM),
-        intermediate_size=_rows(weights, f"{_LAYER}.0.intermediate.dense.weight"),
-        max_position_embeddings=_rows(weights, f"{_EMBEDDINGS}.position_embeddings.weight"),
-        type_vocab_size=_rows(weights, f"{_EMBEDDINGS}.token_type_embeddings.weight"),
+        intermediate_size=rows(weights, f"{_LAYER}.0.intermediate.dense.weight"),
+        max_position_embeddings=rows(weights, f"{_EMBEDDINGS}.position_embeddings.weight"),
+        type_vocab_size=rows(weights, f"{_EMBEDDINGS}.token_type_embeddings.weight"),
         layer_norm_eps=1e-5,
     )
 
@@ -227,23 +208,3 @@ def _roberta_of(weights: Mapping[str, Tensor], model: Any) -> Iterator[None]:
         yield
     finally:
         model.RobertaModel = asked
-
-
-def _rows(weights: Mapping[str, Tensor], name: str) -> int:
-    return len(weights[name]) if name in weights else 1
-
-
-def _read_tokenizer(path: Path, *, tokens: int) -> Tokenizer:
-    """The tokenizer of a ``tokenizer.json``; it has to know as many tokens as the text encoder."""
-    what = "RoBERTa's tokenizer.json"
-    if not path.is_file():
-        raise UserError(f"expected {what} at {path}, found no file")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises nothing more specific
-        raise UserError(f"expected {what} at {path}, found another file: {error}") from None
-    if tokenizer.get_vocab_size() != tokens:
-        raise UserError(f"expected {what} with {tokens} tokens at {path}, found one with {tokenizer.get_vocab_size()}")
-    tokenizer.enable_truncation(TOKENS_MAX)
-    tokenizer.enable_padding(pad_id=_PAD, pad_token="<pad>")
-    return tokenizer

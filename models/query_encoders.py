@@ -17,7 +17,8 @@ from data_specs.records import content_id
 from models.checkpoints import CLAP_FILES, checkpoint_folder, load_clap
 from models.checksums import file_sha256
 from models.clap import TinyClap
-from models.laion_files import LABEL_PROMPT, laion_files
+from models.laion_files import LABEL_PROMPT
+from models.ms_clap_files import MS_LABEL_PROMPT, MsClapFiles, public_clap_files
 
 
 class QueryEncoder(Protocol):
@@ -116,9 +117,13 @@ def load_query_encoder(clap: str) -> QueryEncoder:
     Raises:
         UserError: no such checkpoint, or one that cannot be used.
     """
-    files = laion_files(clap)
+    files = public_clap_files(clap)
     if files is None:
         return TinyClapEncoder(load_clap(clap))
+    if isinstance(files, MsClapFiles):
+        from models.ms_clap import MsClap
+
+        return MsClap.load(files.checkpoint.path, files.tokenizer.path)
     from models.laion import LaionClap  # takes seconds to import
 
     return LaionClap.load(files.checkpoint.path, files.tokenizer.path)
@@ -130,8 +135,9 @@ def query_encoder_id(clap: str) -> str:
     Raises:
         UserError: no such checkpoint.
     """
-    files = laion_files(clap)
+    files = public_clap_files(clap)
     if files:
-        return content_id(files.checkpoint.sha256, files.tokenizer.sha256, LABEL_PROMPT)
+        prompt = MS_LABEL_PROMPT if isinstance(files, MsClapFiles) else LABEL_PROMPT
+        return content_id(files.checkpoint.sha256, files.tokenizer.sha256, prompt)
     folder = checkpoint_folder(clap)
     return content_id(*(file_sha256(folder / name) for name in CLAP_FILES))

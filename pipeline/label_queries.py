@@ -9,7 +9,7 @@ Example::
 
 from data_specs.config import Config
 from models.label_embeddings import LabelEmbeddings, label_embeddings
-from models.laion_files import laion_files
+from models.ms_clap_files import public_clap_files
 from models.weights import WeightStore
 from pipeline.progress import Progress, showing_downloads
 from pipeline.workspace import Workspace
@@ -24,7 +24,7 @@ def prepare_queries(workspace: Workspace, config: Config, progress: Progress) ->
         UserError: a file is missing, cannot be downloaded, is damaged, or is of another architecture.
     """
     with showing_downloads(progress) as on_download:
-        laion_files(config.model.clap, on_download=on_download)
+        public_clap_files(config.model.clap, on_download=on_download)
         if config.tag.tagger == "panns":
             WeightStore().file(config.model.panns, on_download)
     round_encoder(workspace, config)
