@@ -60,6 +60,8 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
             "silence": experiment_commands.silence,
             "thresholds": experiment_commands.thresholds,
             "over-separation": experiment_commands.over_separation,
+            "families": experiment_commands.families,
+            "gap": experiment_commands.gap,
         },
     ),
     "weights": (

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from pydantic import ValidationError
 
 from data_specs.config import load_config
+from data_specs.errors import UserError
 from flows import output
 from flows.console import terminal_progress
 
@@ -137,6 +139,83 @@ def over_separation(out: Out, seeds: Seeds = 3, size: Amount = ExperimentSize.de
     text = study.table(results)
     (out / "table.md").write_text(text, encoding="utf-8")
     output.result(results, text=text, brief=str(out / study.RESULTS))
+
+
+def families(
+    out: Annotated[Path, typer.Option(help="Folder for results.json, table and figure.")],
+    sources: Annotated[str, typer.Option(help="'builtin', or a clip list as for the other experiments.")] = "builtin",
+    train: Annotated[list[str] | None, typer.Option(help="Split to mix training scenes of; may be repeated.")] = None,
+    test: Annotated[list[str] | None, typer.Option(help="Split to mix test scenes of; may be repeated.")] = None,
+    seeds: Seeds = 3,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.001, help="Training time of every run: the processor's on a CPU. Default: 5.")
+    ] = None,
+    family: Annotated[list[str] | None, typer.Option(help="Only this family; may be repeated. Default: all.")] = None,
+    size: Amount = ExperimentSize.default,
+) -> None:
+    """Which way to learn from the same scenes in the same time? One table and one figure over all families.
+
+    Interrupted, it goes on with the same call; more seeds or families add to what is there.
+
+    Examples:
+        data-engine experiment families --out families
+        data-engine experiment families --sources clips.csv --train fold1 --test fold2 --out esc --minutes 2
+        data-engine experiment families --out try --family weak --family supervised --size small
+    """
+    from pipeline.experiments.families import FAMILIES
+    from pipeline.experiments.family_runs import SMALL, FamilyExperiment, run_families
+
+    asked = {
+        "sources": sources,
+        "train_splits": train or (),
+        "test_splits": test or (),
+        "families": family or FAMILIES,
+        "seeds": seeds,
+        **(SMALL if size == ExperimentSize.small else {}),
+        **({} if minutes is None else {"minutes": minutes}),
+    }
+    try:
+        experiment = FamilyExperiment.model_validate(asked)
+    except ValidationError as error:
+        raise UserError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    output.mode().after_interruption = f"what is finished is in {out}, the same command goes on from there"
+    results = run_families(experiment, out, terminal_progress())
+    table = (out / "table.md").read_text("utf-8")
+    output.result(results, text=f"{table}\n{out / 'families.svg'}", brief=str(out / "table.md"))
+
+
+def gap(
+    sources: Annotated[str, typer.Option(help="'builtin', or a clip list as for the other experiments.")] = "builtin",
+    split: Annotated[list[str] | None, typer.Option(help="Split of the list to take; may be repeated.")] = None,
+    clap: Annotated[list[str] | None, typer.Option(help="Query encoder; may be repeated. Default: embedded.")] = None,
+) -> None:
+    """How far are sounds from their texts in a query encoder? The mean cosine of both, up to 64 sounds.
+
+    Separators that were trained with sounds as queries take texts as far as the two agree.
+
+    Examples:
+        data-engine experiment gap
+        data-engine experiment gap --sources clips.csv --split fold1 --clap embedded --clap laion-clap
+    """
+    from data_specs.config import Config
+    from models.query_encoders import load_query_encoder
+    from pipeline.encoder_gap import builtin_sounds, clip_sounds, gap_of
+    from pipeline.experiments.material import clips_of
+    from pipeline.experiments.summary import markdown
+
+    config = Config()
+    rate = config.audio.sample_rate_hz
+    if sources == "builtin":
+        sounds = list(builtin_sounds(sample_rate_hz=rate))
+    else:
+        sounds = list(clip_sounds(clips_of(sources, split or (), config, terminal_progress()), sample_rate_hz=rate))
+    found = {name: gap_of(sounds, load_query_encoder(name)) for name in clap or ["embedded"]}
+    rows = [
+        [name, f"{own['sounds']}", f"{own['matching_cosine']:.2f}", f"{own.get('other_cosine', float('nan')):.2f}"]
+        for name, own in found.items()
+    ]
+    text = markdown(["query encoder", "sounds", "cosine with their own label", "with other labels"], rows)
+    output.result(found, text=text, brief=rows[0][2])
 
 
 class Splits(NamedTuple):

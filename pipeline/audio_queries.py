@@ -21,6 +21,7 @@ import torch
 from torch import Generator, Tensor
 
 from data_specs.config import TrainConfig
+from data_specs.errors import UserError
 from data_specs.objectives import ManipulationConfig
 from models.audio_embedding import embed_sounds
 from models.manipulations import manipulate
@@ -90,7 +91,7 @@ class AudioQuerySampler:
         """One mixture of two or more recordings, and another one to ask for in vain.
 
         Raises:
-            ValueError: too few of the recordings sound.
+            UserError: too few of the recordings sound.
         """
         wanted = min(2 + int(self.rng.integers(1, self.config.interferers_max + 1)), len(self.pool))
         sounds: dict[int, np.ndarray] = {}
@@ -105,7 +106,10 @@ class AudioQuerySampler:
                 sounds[index] = (sound * gain).astype(np.float32)
             if len(sounds) == wanted:
                 return self._ask(np.stack(list(sounds.values())))
-        raise ValueError(f"in {TRIES} draws there were no {wanted} recordings that sound")
+        raise UserError(
+            f"in {TRIES} draws there were no {wanted} recordings that sound: give more, or leave audio_query out of "
+            "train.objectives"
+        )
 
     def _ask(self, sounds: np.ndarray) -> AudioQuerySample:
         present, absent = range(len(sounds) - 1), len(sounds) - 1

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from data_specs.config import TrainConfig
+from data_specs.errors import UserError
 from data_specs.labels import label_table
 from models.queries import Query, embed_queries
 from models.query_encoders import QueryEncoder
@@ -104,7 +105,7 @@ class WeakSampler:
         """One mixture of mixtures.
 
         Raises:
-            ValueError: no such clips were found that also sound.
+            UserError: no such clips were found that also sound.
         """
         chosen: list[tuple[np.ndarray, tuple[str, ...]]] = []
         for _ in range(TRIES):
@@ -120,8 +121,9 @@ class WeakSampler:
             chosen.append(((clip * gain).astype(np.float32), labels))
             if len(chosen) == self.config.weak.mixtures:
                 return self._ask(chosen)
-        raise ValueError(
-            f"in {TRIES} draws there were no {self.config.weak.mixtures} sounding clips of unrelated labels"
+        raise UserError(
+            f"in {TRIES} draws there were no {self.config.weak.mixtures} sounding clips of unrelated labels: "
+            "give more, or leave weak out of train.objectives"
         )
 
     def _ask(self, chosen: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> WeakSample:

@@ -88,23 +88,28 @@ def read_material(
     if len(set(named)) < len(named):
         raise UserError("a split can serve one purpose only: name different ones for single, natural and test")
     training, calibration = _held_back(
-        _clips(sources, single, config, progress), config.gate.calibration_share, seed=seed
+        clips_of(sources, single, config, progress), config.gate.calibration_share, seed=seed
     )
-    natural_clips, test_clips = (_clips(sources, splits, config, progress) for splits in (natural, test))
+    natural_clips, test_clips = (clips_of(sources, splits, config, progress) for splits in (natural, test))
     vocabulary = sorted({clip.labels[0] for clip in [*training, *natural_clips]})
     return Material(
         training,
         calibration,
         _scenes(natural_clips, config, size.natural_scenes, seed_of("natural", seed)),
         [
-            _test_mixture(number, scene, vocabulary)
+            eval_mixture(number, scene, vocabulary)
             # Every seed is tested on the same scenes, so that seeds differ by what was learned.
             for number, scene in enumerate(_scenes(test_clips, config, size.test_scenes, seed_of("test")))
         ],
     )
 
 
-def _clips(sources: str, splits: Sequence[str], config: Config, progress: Progress) -> list[Clip]:
+def clips_of(sources: str, splits: Sequence[str], config: Config, progress: Progress) -> list[Clip]:
+    """The usable clips with one label of some splits of a list.
+
+    Raises:
+        UserError: there are none.
+    """
     clips: list[Clip] = []
     for split in splits:
         corpus = CorpusConfig(kind="clip_list", path=sources, split=split)
@@ -134,7 +139,8 @@ def _scenes(clips: Sequence[Clip], config: Config, count: int, seed: int) -> lis
     return list(scenes_of(ClipEvents(clips, augmentation=None), config, count=count, seed=seed))
 
 
-def _test_mixture(number: int, scene: KnownScene, vocabulary: Sequence[str]) -> EvalMixture:
+def eval_mixture(number: int, scene: KnownScene, vocabulary: Sequence[str]) -> EvalMixture:
+    """A scene to test on, with a label of the vocabulary that it does not hold."""
     name = f"test-{number}"
     targets = tuple(
         EvalTarget(label, torch.from_numpy(np.ascontiguousarray(source)))

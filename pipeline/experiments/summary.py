@@ -40,14 +40,14 @@ def table(results: Results) -> str:
                 str(number),
                 *_metrics(own, METRICS),
                 _percent([one["metrics"].get("re_sdr_above_15") for one in own]),
-                _spread([gate["auc"] for gate in gates], digits=3),
+                spread([gate["auc"] for gate in gates], digits=3),
                 _percent([gate["kept_share"] for gate in gates]),
                 _percent([gate["kept_precision"] for gate in gates]),
                 ", ".join(_stated(gates, share) for share in ("10%", "25%", "50%")) if gates else "",
                 ", ".join(_mean([gate["remix_yield"][limit] for gate in gates]) for limit in REMIX_DB) if gates else "",
             ]
         )
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def partition_table(results: Results) -> str:
@@ -58,7 +58,7 @@ def partition_table(results: Results) -> str:
     rows = [
         [name, *(_percent([one[name][gate] for one in found]) for gate in ("paper", "calibrated"))] for name in found[0]
     ]
-    return _markdown(["partition", "paper accepts", "calibrated accepts"], rows)
+    return markdown(["partition", "paper accepts", "calibrated accepts"], rows)
 
 
 def fall_backs(results: Results) -> list[str]:
@@ -81,7 +81,7 @@ def silence_table(results: Results) -> str:
         "silence_si_sdr_db": "Silence SI-SDR (P+N)",
     }
     rows = [[arm, *_metrics([one for one in results if one["arm"] == arm], metrics)] for arm, _ in _places(results)]
-    return _markdown(["silence rate", *metrics.values()], rows)
+    return markdown(["silence rate", *metrics.values()], rows)
 
 
 def threshold_table(results: Results) -> str:
@@ -93,7 +93,7 @@ def threshold_table(results: Results) -> str:
         minutes = [one["minutes"] for one in own if "minutes" in one]
         amounts = [_mean([one[kind] for one in minutes]) for kind in ("itt", "sst")]
         rows.append([arm, f"{amounts[0]} ({amounts[1]})" if minutes else "", *_metrics(own, metrics)])
-    return _markdown(["trained on", "minutes", *metrics.values()], rows)
+    return markdown(["trained on", "minutes", *metrics.values()], rows)
 
 
 def gap_won(results: Results, arm: str) -> dict[str, Any]:
@@ -144,7 +144,8 @@ def figure(results: Results, path: Path) -> None:
     plt.close(axes_figure)
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]) + "\n"
 
 
@@ -153,7 +154,8 @@ def _places(results: Results) -> list[tuple[str, int]]:
     return list(dict.fromkeys((one["arm"], one["round"]) for one in results))
 
 
-def _spread(values: Sequence[float | None], digits: int = 2) -> str:
+def spread(values: Sequence[float | None], digits: int = 2) -> str:
+    """Mean and standard deviation of the values that are known."""
     known = [value for value in values if value is not None]
     if not known:
         return ""
@@ -161,7 +163,7 @@ def _spread(values: Sequence[float | None], digits: int = 2) -> str:
 
 
 def _metrics(results: Results, names: Mapping[str, str]) -> list[str]:
-    return [_spread([one["metrics"][name] for one in results]) for name in names]
+    return [spread([one["metrics"][name] for one in results]) for name in names]
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data_specs.config import TrainConfig
+from data_specs.errors import UserError
 from data_specs.objectives import ManipulationConfig
 from models.query_encoders import load_query_encoder
 from pipeline.audio_queries import AudioQuerySampler, collate_audio_queries
@@ -82,7 +83,7 @@ def test_too_few_sounding_recordings_are_an_error():
     with pytest.raises(ValueError, match="audio queries need three recordings"):
         AudioQuerySampler(TonePool(NO_LABELS[:2]), TrainConfig(), length=LENGTH, seed=0)
     silent = AudioQuerySampler(TonePool(NO_LABELS, silent=range(5)), TrainConfig(), length=LENGTH, seed=0)
-    with pytest.raises(ValueError, match="recordings that sound"):
+    with pytest.raises(UserError, match="recordings that sound"):
         silent.draw()
 
 

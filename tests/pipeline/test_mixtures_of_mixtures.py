@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data_specs.config import TrainConfig
+from data_specs.errors import UserError
 from models.query_encoders import load_query_encoder
 from pipeline.mixtures_of_mixtures import WeakSampler, collate_weak, in_one_text
 from tests.pipeline.sounds import TonePool
@@ -63,7 +64,7 @@ def test_the_same_seed_draws_the_same_samples():
 
 def test_clips_that_are_silent_are_left_out():
     sampler = WeakSampler(TonePool(LABELS, silent=[0, 2, 3]), TrainConfig(), length=LENGTH, seed=0)
-    with pytest.raises(ValueError, match="no 2 sounding clips of unrelated labels"):
+    with pytest.raises(UserError, match="no 2 sounding clips of unrelated labels"):
         sampler.draw()  # what is left shares a label
     with pytest.raises(ValueError, match="2 labelled clips or more, got 1"):
         WeakSampler(TonePool(LABELS[:1]), TrainConfig(), length=LENGTH, seed=0)

@@ -1,0 +1,160 @@
+"""The experiment of ``data-engine experiment families``: every family, every seed, the same scenes, the same time.
+
+``results.json`` in the output folder holds one entry per run and is written after every run, so that the same command
+goes on where it was cut off. ``table.md`` and ``families.svg`` are made from it.
+
+Example::
+
+    run_families(FamilyExperiment(minutes=2.0), Path("out"), progress)
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, model_validator
+
+from data_specs.config import Config
+from data_specs.errors import UserError
+from data_specs.section import Section
+from models.checkpoints import load_clap
+from models.query_encoders import TinyClapEncoder
+from pipeline.experiments.families import FAMILIES, Family
+from pipeline.experiments.family_material import BUILTIN, FamilyScenes, family_scenes
+from pipeline.experiments.family_summary import write_report
+from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.scoring import QueriedSeparator, evaluate_mixtures
+from pipeline.storage import Storage
+
+RESULTS = "results.json"
+
+
+class FamilyExperiment(Section):
+    """What is compared, and on what."""
+
+    sources: str = Field(BUILTIN, description="'builtin', or a clip list of single-source recordings.")
+    train_splits: tuple[str, ...] = ()
+    test_splits: tuple[str, ...] = ()
+    families: tuple[str, ...] = tuple(FAMILIES)
+    seeds: int = Field(3, ge=1)
+    minutes: float = Field(5.0, gt=0, description="Training time of every run; the processor's time on a CPU.")
+    train_scenes: int = Field(200, ge=1)
+    test_scenes: int = Field(40, ge=1)
+    duration_s: float = Field(5.12, ge=0.5)
+
+    @model_validator(mode="after")
+    def _splits_name_recordings(self):
+        if self.sources != BUILTIN and not (self.train_splits and self.test_splits):
+            raise ValueError("name the splits of the list to train and to test on")
+        if set(self.train_splits) & set(self.test_splits):
+            raise ValueError("a split can be for training or for testing, not for both")
+        return self
+
+
+SMALL = {"minutes": 0.002, "train_scenes": 12, "test_scenes": 2, "duration_s": 1.28}
+"""For a try."""
+
+
+def run_families(
+    experiment: FamilyExperiment,
+    out: Path,
+    progress: Progress = NO_PROGRESS,
+    *,
+    known: dict[str, Family] | None = None,
+) -> dict[str, Any]:
+    """Do the runs that ``out`` does not hold yet, and write results, table and figure.
+
+    Args:
+        known: families by name, ``FAMILIES`` where None.
+
+    Returns:
+        The content of ``results.json``.
+
+    Raises:
+        UserError: an unknown family, scenes that cannot be made, or a folder that holds another experiment.
+    """
+    families = FAMILIES if known is None else known
+    unknown = [name for name in experiment.families if name not in families]
+    if unknown:
+        raise UserError(f"no family {unknown[0]!r}: the families are {', '.join(families)}")
+    storage = Storage(out)
+    settings = experiment.model_dump(mode="json", exclude={"families", "seeds"})
+    results = _results(storage, settings)
+    config = Config.model_validate({"audio": {"clip_duration_s": experiment.duration_s}})
+    scenes = family_scenes(
+        experiment.sources,
+        config,
+        train=experiment.train_scenes,
+        test=experiment.test_scenes,
+        train_splits=experiment.train_splits,
+        test_splits=experiment.test_splits,
+        progress=progress,
+    )
+    encoder = TinyClapEncoder(load_clap("embedded"))
+    wanted = [(name, seed) for seed in range(experiment.seeds) for name in experiment.families]
+    done = {(run["family"], run["seed"]) for run in results["runs"]}
+    with progress.task("runs", total=len(wanted)) as task:
+        for name, seed in wanted:
+            if (name, seed) not in done:
+                run = _run(
+                    families[name], scenes, encoder, seconds=60 * experiment.minutes, seed=seed, progress=progress
+                )
+                results["runs"].append({"family": name, "seed": seed, **run})
+                storage.write_bytes(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
+                progress.say(
+                    f"{name}, seed {seed}: SDRi {run['sdri_db']:.2f} dB, SI-SDRi {run['si_sdri_db']:.2f} dB "
+                    f"after {run['steps']} steps in {run['seconds']:.0f} s"
+                )
+            task.advance()
+    write_report(results, {name: families[name].what for name in families}, out)
+    return results
+
+
+def _results(storage: Storage, settings: dict[str, Any]) -> dict[str, Any]:
+    """What the folder holds already, of the very same settings."""
+    if not storage.is_file(RESULTS):
+        return {"settings": settings, "runs": []}
+    found = json.loads(storage.read_bytes(RESULTS))
+    if found["settings"] != settings:
+        differ = sorted(key for key in settings if found["settings"].get(key) != settings[key])
+        raise UserError(f"{storage.uri} holds an experiment with another {', '.join(differ)}: give another --out")
+    return found
+
+
+def _run(
+    family: Family, scenes: FamilyScenes, encoder: TinyClapEncoder, *, seconds: float, seed: int, progress: Progress
+) -> dict[str, Any]:
+    separator, trained, parameters = family.train(scenes, encoder, seconds=seconds, seed=seed, progress=progress)
+    return {
+        **measure(separator, scenes, progress),
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 2),
+        "parameters": parameters,
+        "first_loss": sum(trained.losses[:10]) / len(trained.losses[:10]),
+        "last_loss": sum(trained.losses[-10:]) / len(trained.losses[-10:]),
+    }
+
+
+@torch.inference_mode()
+def measure(separator: QueriedSeparator, scenes: FamilyScenes, progress: Progress = NO_PROGRESS) -> dict[str, float]:
+    """Means over the test scenes: the columns of the table.
+
+    ``sdri_db`` and ``si_sdri_db`` are for the positive with the negative query, ``pos_...`` for the positive alone;
+    ``silence_sdr_db`` for an absent label. ``single_source_db`` is the SI-SDR of what is left of a track that is
+    asked for by its label when nothing else sounds: low where a separator takes single sounds apart.
+    """
+    scored = partial(evaluate_mixtures, separator, bss_mixtures=0, progress=progress)
+    metrics = scored(scenes.test, what="test scenes")
+    singles = scored(scenes.singles, what="single tracks")
+    both = ("sdri_db", "si_sdri_db")
+    return {
+        **{name: _mean(metrics["pos_neg"][name]) for name in (*both, "silence_sdr_db")},
+        **{f"pos_{name}": _mean(metrics["pos"][name]) for name in both},
+        "single_source_db": _mean(singles["pos"]["si_sdr_db"]),
+    }
+
+
+def _mean(statistic: dict[str, Any]) -> float:
+    return float("nan") if statistic["mean"] is None else float(statistic["mean"])
