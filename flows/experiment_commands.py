@@ -167,9 +167,9 @@ def families(
 
     asked = {
         "sources": sources,
-        "train_splits": train or (),
-        "test_splits": test or (),
-        "families": family or FAMILIES,
+        "train_splits": tuple(train or ()),
+        "test_splits": tuple(test or ()),
+        "families": tuple(family or FAMILIES),
         "seeds": seeds,
         **(SMALL if size == ExperimentSize.small else {}),
         **({} if minutes is None else {"minutes": minutes}),
@@ -198,17 +198,16 @@ def gap(
         data-engine experiment gap --sources clips.csv --split fold1 --clap embedded --clap laion-clap
     """
     from data_specs.config import Config
-    from models.query_encoders import load_query_encoder
+    from models.query_encoders import QUERY_RATE_HZ, load_query_encoder
     from pipeline.encoder_gap import builtin_sounds, clip_sounds, gap_of
     from pipeline.experiments.material import clips_of
     from pipeline.experiments.summary import markdown
 
-    config = Config()
-    rate = config.audio.sample_rate_hz
     if sources == "builtin":
-        sounds = list(builtin_sounds(sample_rate_hz=rate))
+        sounds = list(builtin_sounds(sample_rate_hz=QUERY_RATE_HZ))
     else:
-        sounds = list(clip_sounds(clips_of(sources, split or (), config, terminal_progress()), sample_rate_hz=rate))
+        clips = clips_of(sources, split or (), Config(), terminal_progress())
+        sounds = list(clip_sounds(clips, sample_rate_hz=QUERY_RATE_HZ))
     found = {name: gap_of(sounds, load_query_encoder(name)) for name in clap or ["embedded"]}
     rows = [
         [name, f"{own['sounds']}", f"{own['matching_cosine']:.2f}", f"{own.get('other_cosine', float('nan')):.2f}"]

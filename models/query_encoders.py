@@ -20,6 +20,9 @@ from models.clap import TinyClap
 from models.laion_files import LABEL_PROMPT
 from models.ms_clap_files import MS_LABEL_PROMPT, MsClapFiles, public_clap_files
 
+QUERY_RATE_HZ = 32_000
+"""Sample rate of the waveforms that query encoders embed."""
+
 
 class QueryEncoder(Protocol):
     """What conditions a separator: text or audio to unit vectors of ``dim``."""
@@ -30,7 +33,7 @@ class QueryEncoder(Protocol):
         """Texts to unit vectors (N, D)."""
 
     def embed_audio(self, waveforms: Tensor) -> Tensor:
-        """Waveforms (N, T) at 32 kHz to unit vectors (N, D)."""
+        """Waveforms (N, T) at ``QUERY_RATE_HZ`` to unit vectors (N, D)."""
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import torchaudio.functional as AF
 from torch import Generator, Tensor
 
 from data_specs.config import TrainConfig
@@ -25,7 +26,7 @@ from data_specs.errors import UserError
 from data_specs.objectives import ManipulationConfig
 from models.audio_embedding import embed_sounds
 from models.manipulations import manipulate
-from models.query_encoders import QueryEncoder
+from models.query_encoders import QUERY_RATE_HZ, QueryEncoder
 from pipeline.mixtures import SILENT_RMS, Batch, query_mode
 
 LEVEL_RMS = 0.05
@@ -137,15 +138,23 @@ def collate_audio_queries(
     encoder: QueryEncoder,
     config: ManipulationConfig,
     generators: Sequence[Generator],
+    *,
+    sample_rate_hz: int = QUERY_RATE_HZ,
 ) -> Batch:
     """Stack samples; sounds become query embeddings here, manipulated as ``config`` says.
 
     Args:
         generators: where the manipulations' randomness comes from, one per sample.
+        sample_rate_hz: of the samples; encoders hear them at ``QUERY_RATE_HZ``.
     """
-    queries = [
-        _queries(sample, encoder, config, generator) for sample, generator in zip(samples, generators, strict=True)
-    ]
+    queries = []
+    for sample, generator in zip(samples, generators, strict=True):
+        sounds = AF.resample(torch.from_numpy(sample.sounds), sample_rate_hz, QUERY_RATE_HZ)  # (S, T)
+        mixed_in = None
+        if sample.mixed_in is not None:
+            mixed_in = AF.resample(torch.from_numpy(sample.mixed_in), sample_rate_hz, QUERY_RATE_HZ)
+        embedded = embed_sounds(encoder, sounds, config, generator, mixed_in=mixed_in)  # (S, D)
+        queries.append(_queries(sample, embedded, config, generator))
     return Batch(
         mixtures=torch.from_numpy(np.stack([sample.mixture for sample in samples])),
         targets=torch.from_numpy(np.stack([sample.targets for sample in samples])),
@@ -153,16 +162,12 @@ def collate_audio_queries(
     )
 
 
-def _queries(
-    sample: AudioQuerySample, encoder: QueryEncoder, config: ManipulationConfig, generator: Generator
-) -> Tensor:
-    """The queries of a sample, (Q, 2 D)."""
-    mixed_in = None if sample.mixed_in is None else torch.from_numpy(sample.mixed_in)
-    embedded = embed_sounds(encoder, torch.from_numpy(sample.sounds), config, generator, mixed_in=mixed_in)  # (S, D)
+def _queries(sample: AudioQuerySample, embedded: Tensor, config: ManipulationConfig, generator: Generator) -> Tensor:
+    """The queries of a sample (Q, 2 D) from the embeddings of its sounds (S, D)."""
 
     def half(places: Sequence[int]) -> Tensor:
         if not places:
-            return embedded.new_zeros(encoder.dim)
+            return embedded.new_zeros(embedded.shape[1])
         return manipulate(embedded[list(places)].mean(dim=0), config, generator)
 
     positives = [half(() if one.positive is None else (one.positive,)) for one in sample.queries]

@@ -106,6 +106,7 @@ class Objectives:
         projection = separator.config.query_projection
         self.config = config
         self.tokens = separator.takes_tokens
+        self.sample_rate_hz = separator.config.sample_rate_hz
         self.texts = encoder
         self.encoder = self.listener = in_query_space(encoder, projection)
         self.judge = encoder
@@ -130,7 +131,9 @@ class Objectives:
             elif name == "weak":
                 batches[name] = collate_weak(own, self.encoder, self.texts, tokens=self.tokens)
             else:
-                batches[name] = collate_audio_queries(own, self.listener, self.config.audio_query, generators)
+                batches[name] = collate_audio_queries(
+                    own, self.listener, self.config.audio_query, generators, sample_rate_hz=self.sample_rate_hz
+                )
         return Batches(batches)
 
     def collate_supervised(self, samples: Sequence[Sample]) -> Batch:
@@ -168,25 +171,34 @@ def weak_objective(
         judge: the frozen CLAP that estimates have to fit their texts by.
     """
     mixture, places = batch.clips.sum(dim=1), batch.clips.shape[1]  # (B, T), S
+    sources = bool(config.contrastive_weight or config.consistency_weight)
+    queries = batch.queries if sources else batch.queries[:, :places]
     with torch.autocast(mixture.device.type, torch.bfloat16, enabled=bf16):
-        estimates, masks = model(mixture, batch.queries, with_masks=True)
+        estimates, masks = model(mixture, queries, with_masks=True)
     network = cast(AnySeparator, unwrapped(model))
     gain = LEVEL_RMS / mixture.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-5)  # (B, 1)
     whole = network.spectrum(gain * mixture).abs()  # (B, N, F)
     clips = network.spectrum(gain.unsqueeze(2) * batch.clips).abs()  # (B, S, N, F)
     magnitudes = masks.abs().float() * whole.unsqueeze(1)  # (B, Q, N, F)
 
+    contrastive = consistency = whole.new_zeros(())
+    if config.contrastive_weight:
+        contrastive = _misfit(estimates.float(), batch, judge, sample_rate_hz=network.config.sample_rate_hz)
+    if sources:
+        consistency = consistency_loss(magnitudes, clips, owner=batch.owner).sum(dim=1).mean()
+    unsupervised = unsupervised_loss(magnitudes[:, :places], clips, whole=whole).sum(dim=1).mean()
+    return weak_loss(contrastive, consistency, unsupervised, config)
+
+
+def _misfit(estimates: Tensor, batch: WeakBatch, judge: GradientEncoder, *, sample_rate_hz: int) -> Tensor:
+    """CNT of the estimates (B, Q, T) that are asked for one label, a scalar."""
     asked = batch.text >= 0
-    judged = AF.resample(estimates[asked].float(), network.config.sample_rate_hz, judge.sample_rate_hz)  # (P, T)
-    text = batch.text[asked]
-    fit = contrastive_loss(
+    judged = AF.resample(estimates[asked], sample_rate_hz, judge.sample_rate_hz)  # (P, T)
+    text, owner = batch.text[asked], batch.owner[asked]
+    misfit = contrastive_loss(
         judge.embed_audio_with_gradient(judged),
         batch.text_embeddings[text],
         same=text.unsqueeze(0) == text.unsqueeze(1),
         scale=judge.logit_scale,
     )  # (P,)
-    owner = batch.owner[asked]
-    contrastive = torch.stack([fit[owner == place].mean() for place in range(places)]).sum()
-    consistency = consistency_loss(magnitudes, clips, owner=batch.owner).sum(dim=1).mean()
-    unsupervised = unsupervised_loss(magnitudes[:, :places], clips, whole=whole).sum(dim=1).mean()
-    return weak_loss(contrastive, consistency, unsupervised, config)
+    return torch.stack([misfit[owner == place].mean() for place in range(batch.clips.shape[1])]).sum()

@@ -21,7 +21,7 @@ from data_specs.config import Config
 from data_specs.records import seed_of
 from models.checkpoints import load_separator, save_separator
 from models.lora import merge_lora, with_lora
-from models.query_encoders import QueryEncoder
+from models.query_encoders import QUERY_RATE_HZ, QueryEncoder
 from pipeline.encoder_gap import clip_sounds, gap_of
 from pipeline.mixtures import Batch
 from pipeline.objectives import Batches, Objectives
@@ -110,7 +110,7 @@ def train_rank(
     if rank == 0:
         gap: dict[str, float] = {}
         if "audio_query" in config.train.objectives:
-            sounds = clip_sounds(workspace.iter_training_clips(), sample_rate_hz=stream.sample_rate_hz)
+            sounds = clip_sounds(workspace.iter_training_clips(), sample_rate_hz=QUERY_RATE_HZ)
             gap = gap_of(sounds, objectives.judge)
         with workspace.writing_folder(round_number, "checkpoint") as folder:
             save_separator(merge_lora(separator), folder)

@@ -38,8 +38,9 @@ from pipeline.progress import Progress
 from pipeline.scoring import QueriedSeparator
 
 LEARNING_RATE = 1e-3
-TRAIN = TrainConfig(batch_size=8, sdr_weight=0.5, interferers_max=3)
-TINY_CLEARSEP = SeparatorConfig()
+TRAIN = TrainConfig(batch_size=4, sdr_weight=0.5, interferers_max=3)
+WINDOW = {"window_s": 2.56, "overlap_s": 0.25}
+TINY_CLEARSEP = SeparatorConfig.model_validate(WINDOW)
 
 
 class TrainedFamily(NamedTuple):
@@ -199,8 +200,8 @@ def _audio(kind: str) -> TrainConfig:
 
 
 _ONLY_MIXTURES = WeakConfig(contrastive_weight=0, consistency_weight=0)
-_CONFORMER = ConformerConfig()
-_MIXIT = UnconditionalTrainConfig(network=TDCNConfig(outputs=8), sparsity_weight=0.0)
+_CONFORMER = ConformerConfig.model_validate(WINDOW)
+_MIXIT = UnconditionalTrainConfig(network=TDCNConfig(outputs=8), duration_s=2.56)
 
 FAMILIES: dict[str, Family] = {
     "supervised": QueriedFamily("tracks and labels, text queries", _train()),
@@ -208,16 +209,16 @@ FAMILIES: dict[str, Family] = {
         "labels; mix-and-separate of mixtures (URL)", _train(objectives={"weak": 1.0}, weak=_ONLY_MIXTURES.model_dump())
     ),
     "weak": QueriedFamily("labels; CNT, CRL and URL", _train(objectives={"weak": 1.0})),
-    "weak-unet": QueriedFamily("labels; CNT, CRL and URL, U-Net", _train(objectives={"weak": 1.0}), UNetConfig()),
+    "weak-unet": QueriedFamily(
+        "labels; CNT, CRL and URL, U-Net", _train(objectives={"weak": 1.0}), UNetConfig.model_validate(WINDOW)
+    ),
     "semi": QueriedFamily("tracks and labels; supervised + weak", _train(objectives={"supervised": 1.0, "weak": 0.2})),
     "text": QueriedFamily("tracks and labels, text queries, conformer", _train(), _CONFORMER),
     "audio": QueriedFamily("tracks, raw audio queries, conformer", _audio("none"), _CONFORMER),
     "audio-noise": QueriedFamily("tracks, audio queries with noise, conformer", _audio("noise"), _CONFORMER),
     "audio-dropout": QueriedFamily("tracks, audio queries with dropout, conformer", _audio("dropout"), _CONFORMER),
-    "mixit": MixitFamily("nothing; MixIT, 8 outputs", _MIXIT),
-    "mixit-sparse": MixitFamily(
-        "nothing; MixIT with sparsity, 8 outputs", _MIXIT.model_copy(update={"sparsity_weight": 10.0})
-    ),
+    "mixit": MixitFamily("nothing; MixIT, 8 outputs", _MIXIT.model_copy(update={"sparsity_weight": 0.0})),
+    "mixit-sparse": MixitFamily("nothing; MixIT with sparsity, 8 outputs", _MIXIT),
 }
 """By name, in the order of the table."""
 

@@ -42,7 +42,7 @@ class FamilyExperiment(Section):
     minutes: float = Field(5.0, gt=0, description="Training time of every run; the processor's time on a CPU.")
     train_scenes: int = Field(200, ge=1)
     test_scenes: int = Field(40, ge=1)
-    duration_s: float = Field(5.12, ge=0.5)
+    duration_s: float = Field(2.56, ge=0.5)
 
     @model_validator(mode="after")
     def _splits_name_recordings(self):
@@ -53,6 +53,7 @@ class FamilyExperiment(Section):
         return self
 
 
+LABELS_MAX = 3  # in a scene; two scenes of unrelated labels make a mixture of mixtures
 SMALL = {"minutes": 0.002, "train_scenes": 12, "test_scenes": 2, "duration_s": 1.28}
 """For a try."""
 
@@ -82,7 +83,9 @@ def run_families(
     storage = Storage(out)
     settings = experiment.model_dump(mode="json", exclude={"families", "seeds"})
     results = _results(storage, settings)
-    config = Config.model_validate({"audio": {"clip_duration_s": experiment.duration_s}})
+    config = Config.model_validate(
+        {"audio": {"clip_duration_s": experiment.duration_s}, "soundscapes": {"labels_max": LABELS_MAX}}
+    )
     scenes = family_scenes(
         experiment.sources,
         config,

@@ -10,7 +10,7 @@ GUIDE = ROOT / "docs" / "guide"
 PAGES = (
     ROOT / "README.md",
     *(GUIDE / f"{name}.md" for name in ("README", "separate", "own-corpus", "evaluate", "shards", "reports")),
-    *(GUIDE / f"{name}.md" for name in ("own-weights", "nightly", "cluster", "label-free")),
+    *(GUIDE / f"{name}.md" for name in ("own-weights", "other-training", "nightly", "cluster", "label-free")),
     ROOT / "docs" / "method.md",
     ROOT / "docs" / "architecture.md",
     ROOT / "CONTRIBUTING.md",

@@ -1,8 +1,11 @@
 """Samples for audio-only queries: no labels needed, the query is the embedding of what is asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import torchaudio.functional as AF
 
 from data_specs.config import TrainConfig
 from data_specs.errors import UserError
@@ -62,6 +65,17 @@ def test_queries_are_the_embeddings_of_the_sounds_by_themselves(encoder):
     for row, query in zip(batch.queries[0], sample.queries, strict=True):
         torch.testing.assert_close(row[: encoder.dim], sounds[query.positive])
         torch.testing.assert_close(row[encoder.dim :], sounds[list(query.negatives)].mean(dim=0))
+
+
+def test_a_separator_of_another_rate_has_its_sounds_embedded_at_the_encoders_rate(encoder):
+    sample = sampler(silence_rate=0, pos_only_rate=0.0, neg_only_rate=0.0).draw()
+    at_half_rate = replace(sample, sounds=AF.resample(torch.from_numpy(sample.sounds), 32_000, 16_000).numpy())
+    usual = collate_audio_queries([sample], encoder, PLAIN, seeded(1)).queries
+    half = collate_audio_queries([at_half_rate], encoder, PLAIN, seeded(1), sample_rate_hz=16_000).queries
+    misheard = collate_audio_queries([at_half_rate], encoder, PLAIN, seeded(1)).queries
+    right, wrong = (torch.nn.functional.cosine_similarity(usual, other, dim=-1) for other in (half, misheard))
+    assert right.min() > 0.9
+    assert right.min() > wrong.max()
 
 
 @pytest.mark.parametrize("kind", ["mixup", "spec_augment", "noise", "dropout"])
