@@ -73,8 +73,14 @@ class LabelFreeSeparator:
 
     @torch.inference_mode()
     def find_batch(self, mixtures: Tensor) -> list[FoundTracks]:
-        """Mixtures (B, T) to the labels found in each and their tracks; estimates without a label are left out."""
+        """Mixtures (B, T) to the labels found in each and their tracks; estimates without a label are left out.
+
+        Raises:
+            ValueError: estimates that are not finite.
+        """
         estimates = self.model(mixtures)  # (B, M, T)
+        if not estimates.isfinite().all():
+            raise ValueError("the unconditional separator gave values that are not finite")
         heard = AF.resample(estimates.flatten(0, 1), self.model.config.sample_rate_hz, TAGGER_RATE_HZ)
         scores = self.tagger.scores(heard).unflatten(0, estimates.shape[:2])  # (B, M, 527)
         power = estimates.square().mean(dim=2)

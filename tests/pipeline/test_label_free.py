@@ -144,3 +144,17 @@ def test_a_clip_without_labels_fails_where_nothing_can_separate_it(tmp_path):
     (row,) = separate_unit(WorkUnit(unit_id="0-a", clips=(clip,), labels=((),)), CONFIG, BandSeparator()).tracks
     assert (row.outcome, row.label) == ("failed", "")
     assert "needs an unconditional separator" in row.reason
+
+
+def test_a_network_that_gives_no_finite_values_fails_its_clips_and_finds_nothing_silently(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone("Bark"), RATE_HZ)
+    clip = Clip(clip_id="a", path=str(tmp_path / "a.wav"), duration_s=1.0)
+    broken = band_tdcn(4)
+    torch.nn.init.constant_(broken.last[-1].bias, torch.nan)
+    label_free = LabelFreeSeparator(broken, ToneTagger(), CONFIG, "broken")
+    unit = WorkUnit(unit_id="0-a", clips=(clip,), labels=((),))
+    (row,) = separate_unit(unit, CONFIG, BandSeparator(), label_free=label_free).tracks
+    assert (row.outcome, row.reason) == (
+        "failed",
+        "separation failed: the unconditional separator gave values that are not finite",
+    )
