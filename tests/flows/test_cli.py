@@ -33,7 +33,7 @@ def failure(capsys, *arguments: str) -> tuple[int, str]:
 
 def all_commands() -> list[list[str]]:
     """The words of every command of the command line."""
-    one_word = [[command.__name__] for commands in COMMANDS.values() for command in commands]
+    one_word = [[command.__name__.replace("_", "-")] for commands in COMMANDS.values() for command in commands]
     return one_word + [[first, second] for first, (_, _, own) in GROUPS.items() for second in own]
 
 

@@ -135,7 +135,7 @@ def before_promotion(tmp_path):
     folder = workspace.local_folder(1, "checkpoint")
     save_separator(load_separator("embedded"), folder)
     statistics = {"mean": 5.0, "std": 1.0, "median": 5.0, "n": 2}
-    metrics = {"pos_neg": {"sdri_db": statistics}, "set": "same"}
+    metrics = {"pos_neg": {"sdri_db": statistics, "si_sdri_db": statistics}, "set": "same"}
     state = workspace.round_state(1).having(
         config=workspace.config.model_dump(mode="json"),
         checkpoint_out=str(folder),
