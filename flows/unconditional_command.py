@@ -35,12 +35,14 @@ def train_unconditional(
         data-engine train-unconditional corpus.yaml --workspace workspace --out unconditional
         data-engine train-unconditional corpus.yaml --out better --start unconditional --steps 20000
     """
+    from flows.status import absolute, absolute_config
     from pipeline.claim import claimed
     from pipeline.round import open_workspace
     from pipeline.unconditional_train import train_unconditional as train
     from pipeline.workspace import Workspace
 
-    settings = load_config(config, {"unconditional": {"steps": steps}} if steps else None)
+    workspace = absolute(workspace)
+    settings = load_config(absolute_config(config), {"unconditional": {"steps": steps}} if steps else None)
     mode().after_interruption = "the same command begins the training again; the clips are in the workspace"
     progress = terminal_progress()
     with claimed(Workspace(workspace).storage, purpose="train-unconditional"):
