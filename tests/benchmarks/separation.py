@@ -3,7 +3,7 @@
 The separator has the paper's size (preset ``full``) and random weights, one thread per worker. Not a test: machines
 differ, and figures mean something only when nothing else runs.
 
-Run: .venv/bin/python -m tests.benchmarks.separation [--clips 24]
+Run: .venv/bin/python -m tests.benchmarks.separation [--clips 96]
 """
 
 import argparse
@@ -69,6 +69,7 @@ def measure(folder: Path, clips: Sequence[Clip], workers: int) -> tuple[float, f
         update={
             "workers": base.workers.model_copy(update=update),
             "separate": base.separate.model_copy(update={"unit_clips": 2, "batch_clips": 2}),
+            "gate": base.gate.model_copy(update={"preset": "paper"}),  # no calibration to load
         }
     )
     workspace = Workspace.open(folder / f"workspace{workers}", config)
@@ -86,7 +87,7 @@ def measure(folder: Path, clips: Sequence[Clip], workers: int) -> tuple[float, f
 def main() -> None:
     """Print wall time, speed-up and overhead."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--clips", type=int, default=96)
     count = parser.parse_args().clips
     ray.cloudpickle.register_pickle_by_value(separation)
     with tempfile.TemporaryDirectory() as scratch:
