@@ -1,6 +1,7 @@
 """Samples for audio-only queries: no labels needed, the query is the embedding of what is asked for."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_a_separator_of_another_rate_has_its_sounds_embedded_at_the_encoders_rat
 @pytest.mark.parametrize("kind", ["mixup", "spec_augment", "noise", "dropout"])
 def test_manipulations_change_queries_but_not_absent_halves_and_repeat_from_a_seed(encoder, kind):
     config = ManipulationConfig(kind=kind)
-    samples = [one for one, _ in zip(sampler(audio_query=config), range(4), strict=False)]
+    samples = list(islice(sampler(audio_query=config), 4))
     plain = collate_audio_queries(samples, encoder, PLAIN, seeded(4)).queries
     changed = collate_audio_queries(samples, encoder, config, seeded(4)).queries
     alone = [collate_audio_queries([samples[i]], encoder, config, [seeded(4)[i]]).queries for i in range(4)]

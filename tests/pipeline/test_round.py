@@ -5,9 +5,7 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-import soundfile
 
 from data_specs.config import Config
 from data_specs.errors import UserError
@@ -16,18 +14,9 @@ from pipeline.round import open_workspace, run_stage
 from pipeline.shards import verify_round
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
+from tests.pipeline.clip_lists import write_list
 
 NATURAL = ["Rain;Bark", "Siren;Bark", "Rain;Siren", "Rain", "Rain;Bark;Siren"]
-
-
-def write_list(folder, name: str, labels: list[str]) -> str:
-    lines = ["path,labels"]
-    for number, own in enumerate(labels):
-        samples = 0.1 * np.random.default_rng(len(name) + number).normal(size=32_000)
-        soundfile.write(folder / f"{name}{number}.wav", samples, 32_000)
-        lines.append(f"{name}{number}.wav,{own}")
-    (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
-    return str(folder / f"{name}.csv")
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ import json
 import math
 import shutil
 
-import numpy as np
 import pytest
-import soundfile
 
 from data_specs.config import Config
 from models.checkpoints import load_separator
@@ -16,6 +14,7 @@ from pipeline.train_rank import TrainTask, train_rank
 from pipeline.train_round import train_round
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
+from tests.pipeline.clip_lists import write_list
 
 NATURAL = ["Rain;Bark", "Siren;Bark", "Rain;Siren", "Chime"]
 SINGLE = ["Rain", "Bark", "Siren", "Chime"] * 2
@@ -29,16 +28,6 @@ ALONE = {
     "weak": {"objectives": {"weak": 1.0}},
     "audio queries": {"objectives": {"audio_query": 1.0}, "audio_query": {"kind": "pca"}},
 }
-
-
-def write_list(folder, name: str, labels: list[str]) -> str:
-    lines = ["path,labels"]
-    for number, own in enumerate(labels):
-        samples = 0.1 * np.random.default_rng(len(name) + number).normal(size=32_000)
-        soundfile.write(folder / f"{name}{number}.wav", samples, 32_000)
-        lines.append(f"{name}{number}.wav,{own}")
-    (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
-    return str(folder / f"{name}.csv")
 
 
 @pytest.fixture(scope="module")
