@@ -110,10 +110,15 @@ class Track(OutcomeRecord):
     mixture_similarity: float | None = None
     spectral_overlap: float | None = None
     temporal_overlap: float | None = None
+    long_term_overlap: float | None = None
+    onset_overlap: float | None = None
+    mask_time_variation: float | None = None
+    mask_frequency_variation: float | None = None
     softness: float | None = None
     residual_correlation: float | None = None
     positive_agreement_db: float | None = None
     negative_agreement_db: float | None = None
+    label_margin_db: float | None = None
     previous_agreement_db: float | None = None
     label_similarity: float | None = None
     label_gain: float | None = None

@@ -32,6 +32,19 @@ SCORES: tuple[Score, ...] = (
     Score("mixture_similarity", "Mixture similarity", "", "lower", "track", "cosine of track and clip spectrograms"),
     Score("spectral_overlap", "Spectral overlap", "", "lower", "track", "cosine with the most similar other track"),
     Score("temporal_overlap", "Temporal overlap", "", "lower", "track", "the same for the envelopes"),
+    Score(
+        "long_term_overlap", "Long-term overlap", "", "neither", "track", "cosine of mean spectra with another track"
+    ),
+    Score("onset_overlap", "Onset overlap", "", "lower", "track", "correlation of level changes with another track"),
+    Score("mask_time_variation", "Mask over time", "", "neither", "track", "share of the mask's variance over time"),
+    Score(
+        "mask_frequency_variation",
+        "Mask over frequency",
+        "",
+        "neither",
+        "track",
+        "share of the mask's variance over frequency",
+    ),
     Score("softness", "Softness", "", "lower", "track", "1 minus the mask, averaged over the track's energy"),
     Score("residual_correlation", "Residual correlation", "", "lower", "track", "correlation of track and residual"),
     Score(
@@ -39,6 +52,14 @@ SCORES: tuple[Score, ...] = (
     ),
     Score(
         "negative_agreement_db", "Agreement, negative", "dB", "higher", "track", "SI-SDR of the negative-only answer"
+    ),
+    Score(
+        "label_margin_db",
+        "Label margin",
+        "dB",
+        "higher",
+        "track",
+        "how much nearer to its own label's answer than to another label's",
     ),
     Score(
         "previous_agreement_db", "Agreement, last round", "dB", "higher", "track", "SI-SDR of the last round's track"

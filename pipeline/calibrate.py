@@ -12,7 +12,7 @@ Example::
 
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
@@ -32,7 +32,8 @@ from models.label_separator import LabelSeparator
 from pipeline.audio import AudioError, decode
 from pipeline.calibration import Calibration, fall_back, gate_of, summarise
 from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets
-from pipeline.evidence import ClipEvidence, Witness, ask, examine, first_look, second_look
+from pipeline.cuts import CUTS
+from pipeline.evidence import ClipEvidence, Witness, ask, examine, first_look, second_look, waveform_evidence
 from pipeline.gate import Gate, PaperGate
 from pipeline.label_free import LabelFreeSeparator, load_label_free
 from pipeline.label_queries import round_encoder
@@ -47,8 +48,13 @@ from pipeline.workspace import Workspace
 FOLDER = "calibration"
 TABLE, SUMMARY = "tracks.parquet", "calibration.json"
 BATCH = 4
-ABOUT_RIGHT: dict[str, Partition] = {**RIGHT, "leaky truth": leaky_truth}
-_OFTEN = {"exact truth": 2.0}  # the partition that is most like a wrong one: only the separator's answers tell
+# Scenes take turns: each shows the quality model one wrong partition and one right one. What is most like its opposite
+# is shown most: sources under swapped labels, and the exact truth.
+TURNS = (
+    ("swapped labels", "swapped labels", "one and mixture"),
+    ("exact truth", "noisy truth", "exact truth", "leaky truth"),
+)
+_DIVIDE: dict[str, Partition] = {**WRONG, **RIGHT, "leaky truth": leaky_truth}
 
 
 def calibrate_round(
@@ -153,14 +159,14 @@ def scenes_of(
 def calibration_tracks(
     separators: Separators, scenes: Iterable[KnownScene], *, total: int, progress: Progress = NO_PROGRESS
 ) -> list[CalibrationTrack]:
-    """Scores and truth of the tracks of every scene: the separators', a wrong partition's, and a right one's."""
+    """Scores and truth of the tracks of every scene: the separators', those of its turn's partitions, and all cuts."""
     found: list[CalibrationTrack] = []
     batch: list[KnownScene] = []
     with progress.task("calibrate", total) as task:
         for number, scene in enumerate(scenes, start=1):
             batch.append(scene)
             if len(batch) == BATCH or number == total:
-                found += _batch_tracks(separators, batch, seed=number)
+                found += _batch_tracks(separators, batch, first=number - len(batch))
                 task.advance(len(batch))
                 batch = []
     return found
@@ -199,12 +205,16 @@ def _heard(separators: Separators, mixtures: Tensor) -> dict[int, ClipEvidence]:
     return dict(zip(rows, clips, strict=True))
 
 
-def _batch_tracks(separators: Separators, scenes: Sequence[KnownScene], *, seed: int) -> list[CalibrationTrack]:
+def _batch_tracks(separators: Separators, scenes: Sequence[KnownScene], *, first: int) -> list[CalibrationTrack]:
+    """Known tracks of scenes whose turns begin with number ``first``."""
     separator = separators.current
     mixtures = torch.from_numpy(np.stack([scene.mixture for scene in scenes]))
     labels = [scene.labels for scene in scenes]
-    rng = np.random.default_rng(seed)
-    divided = [[(own, *_draw(kind, own, rng)) for own in scenes] for kind in (WRONG, ABOUT_RIGHT)]
+    rng = np.random.default_rng(first)
+    divided = []
+    for turns in TURNS:
+        names = [turns[turn % len(turns)] for turn in range(first, first + len(scenes))]
+        divided.append([(own, name, _divide(own, name, rng)) for own, name in zip(scenes, names, strict=True)])
     answers = ask(separator, mixtures, labels, previous=separators.previous)
     if separators.by_labels:
         divided.insert(0, [(own, "", answer.own) for own, answer in zip(scenes, answers, strict=True)])
@@ -216,6 +226,9 @@ def _batch_tracks(separators: Separators, scenes: Sequence[KnownScene], *, seed:
         clips.append(clip)
         named.append((scenes[row], ""))
     second_look(separator, clips, [(i, k) for i, clip in enumerate(clips) for k in range(len(clip.labels))])
+    for scene in scenes:
+        clips += [waveform_evidence(_mixture(scene), scene.labels, _divide(scene, name, rng)) for name in CUTS]
+        named += [(scene, name) for name in CUTS]
     return [
         track
         for clip, (scene, origin) in zip(clips, named, strict=True)
@@ -223,11 +236,13 @@ def _batch_tracks(separators: Separators, scenes: Sequence[KnownScene], *, seed:
     ]
 
 
-def _draw(kind: Mapping[str, Partition], scene: KnownScene, rng: np.random.Generator) -> tuple[str, Tensor]:
-    """Name and tracks (Q, T) of a random partition of this kind."""
-    weights = np.array([_OFTEN.get(name, 1.0) for name in kind])
-    name = str(rng.choice(list(kind), p=weights / weights.sum()))
-    return name, torch.from_numpy(np.ascontiguousarray(kind[name](scene.truth, rng)))
+def _mixture(scene: KnownScene) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(scene.mixture))
+
+
+def _divide(scene: KnownScene, partition: str, rng: np.random.Generator) -> Tensor:
+    """The scene's tracks (Q, T) by that partition."""
+    return torch.from_numpy(np.ascontiguousarray(_DIVIDE[partition](scene.truth, rng)))
 
 
 def _known_tracks(clip: ClipEvidence, scene: KnownScene, origin: str) -> list[CalibrationTrack]:

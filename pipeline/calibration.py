@@ -17,6 +17,7 @@ import numpy as np
 
 from data_specs.config import Config
 from data_specs.records import Record
+from pipeline.cuts import CUTS, CutDetector
 from pipeline.evidence import SECOND_LOOK
 from pipeline.gate import CalibratedGate, Gate, PaperGate, cautious
 from pipeline.quality import ABSENT_DB, CalibrationTrack, QualityModel
@@ -71,12 +72,25 @@ def gate_of(tracks: Sequence[CalibrationTrack], summary: Calibration, config: Co
     """The gate that a table of calibration tracks and its summary stand for."""
     if summary.gate == "paper":
         return PaperGate(config.gate)
-    names = sorted({name for track in tracks for name in track.scores})
+    good_db = config.gate.good_db
+    judged = _judged(tracks)
+    names = sorted({name for track in judged for name in track.scores})
     cheap = [name for name in names if name not in SECOND_LOOK]
-    first, second = (QualityModel.fit(tracks, good_db=config.gate.good_db, names=own) for own in (cheap, names))
+    first, second = (QualityModel.fit(judged, good_db=good_db, names=own) for own in (cheap, names))
     return CalibratedGate(
-        config.gate, first, second, vetoed=summary.vetoed, known=summary.known, caution=summary.caution
+        config.gate,
+        first,
+        second,
+        cuts=CutDetector.fit(tracks, good_db=good_db),
+        vetoed=summary.vetoed,
+        known=summary.known,
+        caution=summary.caution,
     )
+
+
+def _judged(tracks: Sequence[CalibrationTrack]) -> list[CalibrationTrack]:
+    """What the quality model learns from: all but the cuts, which have a detector of their own."""
+    return [track for track in tracks if track.origin not in CUTS]
 
 
 def summarise(
@@ -87,7 +101,7 @@ def summarise(
     if len(own) < config.gate.tracks_min:
         return fall_back(f"{len(own)} calibration tracks are fewer than gate.tracks_min ({config.gate.tracks_min})")
     try:
-        model = QualityModel.fit(tracks, good_db=config.gate.good_db)
+        model = QualityModel.fit(_judged(tracks), good_db=config.gate.good_db)
     except ValueError as error:
         return fall_back(str(error))
     from sklearn.metrics import roc_auc_score

@@ -28,8 +28,12 @@ from models.query_encoders import QueryEncoder
 from pipeline.remix import energy_share_db, score_remix
 from pipeline.track_scores import (
     agreement_db,
+    label_margin_db,
+    long_term_overlap,
     magnitude_spectrogram,
+    mask_variation,
     mixture_similarity,
+    onset_overlap,
     residual_correlation,
     silence_share,
     softness,
@@ -94,6 +98,31 @@ def remix_evidence(mixtures: Tensor, labels: Sequence[Sequence[str]], tracks: Se
     return clips
 
 
+def waveform_evidence(mixture: Tensor, labels: Sequence[str], tracks: Tensor) -> ClipEvidence:
+    """A clip (T,) and its tracks (Q, T) with all scores that waveforms and spectrograms give, without any model.
+
+    Raises:
+        ValueError: tracks or a mixture that are not finite.
+    """
+    (clip,) = remix_evidence(mixture.unsqueeze(0), [labels], [tracks])
+    spectra, spectrum = magnitude_spectrogram(tracks), magnitude_spectrogram(mixture)
+    over_time, over_frequency = mask_variation(spectra, spectrum)
+    for name, values in {
+        "silence_share": silence_share(spectra, spectrum),
+        "mixture_similarity": mixture_similarity(spectra, spectrum),
+        "spectral_overlap": spectral_overlap(spectra),
+        "temporal_overlap": temporal_overlap(spectra),
+        "long_term_overlap": long_term_overlap(spectra),
+        "onset_overlap": onset_overlap(spectra, spectrum),
+        "mask_time_variation": over_time,
+        "mask_frequency_variation": over_frequency,
+        "softness": softness(spectra, spectrum),
+        "residual_correlation": residual_correlation(tracks, mixture),
+    }.items():
+        _add(clip.scores, name, values)
+    return clip
+
+
 def finite_or_none(clips: Sequence[ClipEvidence]) -> list[ClipEvidence]:
     """The clips with None in place of every score that is not finite."""
     for clip in clips:
@@ -141,14 +170,16 @@ def examine(
     """Score ``tracks``, (Q, T) per clip, wherever they come from, in the light of what the separator answered."""
     clips = []
     for mixture, names, answer, own in zip(mixtures, labels, answers, tracks, strict=True):
-        scores = _waveform_scores(own, mixture)
+        clip = waveform_evidence(mixture, names, own)
+        scores = clip.scores
         _add(scores, "background_db", [energy_share_db(answer.background, mixture)] * len(names))
         _add(scores, "positive_agreement_db", agreement_db(answer.positive, own))
         if len(names) > 1:  # without other labels there is no negative query to agree with
             _add(scores, "negative_agreement_db", agreement_db(answer.negative, own))
+            _add(scores, "label_margin_db", label_margin_db(answer.own, own))
         if answer.previous is not None:
             _add(scores, "previous_agreement_db", agreement_db(answer.previous, own))
-        clips.append(ClipEvidence(tuple(names), mixture, own, scores))
+        clips.append(clip)
     _listen(separator.encoder, clips)
     return clips
 
@@ -201,19 +232,6 @@ def _all_queries(labels: Sequence[str]) -> list[Query]:
     positive = [Query(label) for label in labels]
     negative = [Query(None, tuple(rest)) for rest in others(labels)]
     return [*_own_queries(labels), *positive, *negative, Query(None, tuple(labels))]
-
-
-def _waveform_scores(tracks: Tensor, mixture: Tensor) -> list[Scores]:
-    (clip,) = remix_evidence(mixture.unsqueeze(0), [[""] * len(tracks)], [tracks])
-    scores = clip.scores
-    spectra, spectrum = magnitude_spectrogram(tracks), magnitude_spectrogram(mixture)
-    _add(scores, "silence_share", silence_share(spectra, spectrum))
-    _add(scores, "mixture_similarity", mixture_similarity(spectra, spectrum))
-    _add(scores, "spectral_overlap", spectral_overlap(spectra))
-    _add(scores, "temporal_overlap", temporal_overlap(spectra))
-    _add(scores, "softness", softness(spectra, spectrum))
-    _add(scores, "residual_correlation", residual_correlation(tracks, mixture))
-    return scores
 
 
 @torch.inference_mode()

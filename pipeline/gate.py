@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from data_specs.config import GateConfig
 from data_specs.records import Tier
+from pipeline.cuts import CutDetector
 from pipeline.evidence import SECOND_LOOK
 from pipeline.quality import Prediction, QualityModel, Scores
 
@@ -104,6 +105,7 @@ class CalibratedGate:
 
     Args:
         first, second: models on the scores of the first look, and on those of both.
+        cuts: what keeps out tracks that divide the clip without separating it; None for nothing.
         vetoed: labels whose tracks were worse than the mixture on the calibration scenes.
         known: labels that the calibration had; others need ``sst_probability`` for tier ``itt``.
     """
@@ -116,27 +118,39 @@ class CalibratedGate:
         first: QualityModel,
         second: QualityModel,
         *,
+        cuts: CutDetector | None = None,
         vetoed: Collection[str] = (),
         known: Collection[str] = (),
         caution: float = 0.0,
     ) -> None:
         self.config = config
         self._first, self._second = first, second
+        self._cuts = cuts
         self._vetoed, self._known = frozenset(vetoed), frozenset(known)
         self._itt = cautious(config.itt_probability, caution)
         self._sst = cautious(config.sst_probability, caution)
 
     def in_doubt(self, clips: Sequence[Scored]) -> list[tuple[int, int]]:
-        """Tracks that the first look leaves a chance of at least ``doubt_probability`` to be good."""
+        """Tracks that the first look leaves a chance of at least ``doubt_probability`` to be good, and are no cuts."""
         places = [(i, k) for i, clip in enumerate(clips) for k in range(len(clip.scores))]
-        predictions = self._first.predict([clips[i].scores[k] for i, k in places])
+        scores = [clips[i].scores[k] for i, k in places]
         least = self.config.doubt_probability
-        return [place for place, one in zip(places, predictions, strict=True) if one.good_probability >= least]
+        return [
+            place
+            for place, one, cut in zip(places, self._first.predict(scores), self._are_cuts(scores), strict=True)
+            if one.good_probability >= least and not cut
+        ]
 
     def decide(self, clips: Sequence[Scored]) -> list[list[Decision]]:
         """A decision per track; tier ``sst`` goes to all tracks of a clip or to none."""
-        predictions = iter(self._predict([one for clip in clips for one in clip.scores]))
-        return [self._decide(clip, list(islice(predictions, len(clip.scores)))) for clip in clips]
+        scores = [one for clip in clips for one in clip.scores]
+        found = iter(zip(self._predict(scores), self._are_cuts(scores), strict=True))
+        return [self._decide(clip, list(islice(found, len(clip.scores)))) for clip in clips]
+
+    def _are_cuts(self, scores: Sequence[Scores]) -> list[bool]:
+        if self._cuts is None:
+            return [False] * len(scores)
+        return [probability >= self.config.cut_probability for probability in self._cuts.probability(scores)]
 
     def _predict(self, scores: Sequence[Scores]) -> list[Prediction]:
         """By the second model for tracks that were looked at twice, by the first for the others."""
@@ -145,21 +159,23 @@ class CalibratedGate:
         first = iter(self._first.predict([one for one, both in zip(scores, twice, strict=True) if not both]))
         return [next(second) if both else next(first) for both in twice]
 
-    def _decide(self, clip: Scored, predictions: Sequence[Prediction]) -> list[Decision]:
+    def _decide(self, clip: Scored, found: Sequence[tuple[Prediction, bool]]) -> list[Decision]:
         alone = [
-            self._decide_alone(label, scores, prediction)
-            for label, scores, prediction in zip(clip.labels, clip.scores, predictions, strict=True)
+            self._decide_alone(label, scores, prediction, cut=cut)
+            for label, scores, (prediction, cut) in zip(clip.labels, clip.scores, found, strict=True)
         ]
         if alone and all(self._fit_for_sst(one, scores) for one, scores in zip(alone, clip.scores, strict=True)):
             return [one._replace(tier="sst") for one in alone]
         return alone
 
-    def _decide_alone(self, label: str, scores: Scores, prediction: Prediction) -> Decision:
+    def _decide_alone(self, label: str, scores: Scores, prediction: Prediction, *, cut: bool) -> Decision:
         needed = self._itt if label in self._known else self._sst
         if any(value is None for value in scores.values()):
             return Decision("rejected", NO_SCORES)
         if label in self._vetoed:
             return Decision("rejected", "label that the separator makes worse", prediction)
+        if cut:
+            return Decision("rejected", "divides the clip without separating it", prediction)
         if prediction.good_probability >= needed:
             return Decision("itt", "", prediction)
         if label not in self._known and prediction.good_probability >= self._itt:

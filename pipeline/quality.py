@@ -85,7 +85,7 @@ class QualityModel:
         """
         if names is None:
             names = sorted({name for track in tracks for name in track.scores})
-        x = _matrix([track.scores for track in tracks], names)
+        x = score_matrix([track.scores for track in tracks], names)
         si_sdr_db = np.clip([track.si_sdr_db for track in tracks], *CLIP_DB)
         good = np.array([track.si_sdr_db for track in tracks]) > good_db
         sources = np.array([track.source for track in tracks])
@@ -105,7 +105,7 @@ class QualityModel:
         """One prediction per track; a score that is missing counts as a typical one."""
         if not scores:
             return []
-        x = _matrix(scores, self.names)
+        x = score_matrix(scores, self.names)
         probability = self._fitted.scaling.predict_proba(_log_odds(self._fitted.classifier, x)[:, None])[:, 1]
         level_db = self._fitted.regressor.predict(x)
         return [Prediction(float(db), float(p)) for db, p in zip(level_db, probability, strict=True)]
@@ -118,8 +118,8 @@ class _Fitted:
     scaling: Any
 
 
-def _matrix(scores: Sequence[Scores], names: Sequence[str]) -> np.ndarray:
-    """Tracks by scores; NaN where a score is missing."""
+def score_matrix(scores: Sequence[Scores], names: Sequence[str]) -> np.ndarray:
+    """Tracks by scores, (N, names); NaN where a score is missing."""
     values = [[one.get(name) for name in names] for one in scores]
     return np.array([[np.nan if value is None else value for value in row] for row in values], dtype=np.float64)
 

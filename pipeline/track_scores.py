@@ -22,6 +22,8 @@ N_FFT = 1024
 HOP_LENGTH = 512
 SILENT_FRAME_DB = -50.0  # below the loudest frame of the mixture
 LIMIT_DB = 40.0
+SILENT_FRAME = 1e-6  # of the mixture's mean power: changes below it are none
+TINY_VARIANCE = 1e-6  # of a mask that does not vary
 _TINY = 1e-8
 
 
@@ -55,6 +57,55 @@ def spectral_overlap(tracks: Tensor) -> Tensor:
 def temporal_overlap(tracks: Tensor) -> Tensor:
     """Highest cosine of a track's envelope with that of another track of the clip: (Q, F, N) -> (Q,) in [0, 1]."""
     return _highest_cosine(tracks.square().sum(dim=1).sqrt())
+
+
+def long_term_overlap(tracks: Tensor) -> Tensor:
+    """Highest cosine of a track's mean spectrum with another track's: (Q, F, N) -> (Q,) in [0, 1].
+
+    Near 0 where a mixture was cut into bands; sources share some of their range.
+    """
+    return _highest_cosine(tracks.square().mean(dim=2).sqrt())
+
+
+def onset_overlap(tracks: Tensor, mixture: Tensor) -> Tensor:
+    """Highest correlation of a track's changes of level with another track's: (Q, F, N), (F, N) -> (Q,) in [0, 1].
+
+    Sources begin and end by themselves; parts of one source do so together.
+    """
+    floor = SILENT_FRAME * mixture.square().sum(dim=0).mean() + _TINY
+    change = torch.log(tracks.square().sum(dim=1) + floor).diff(dim=1)  # (Q, N - 1)
+    return _highest_cosine(change - change.mean(dim=1, keepdim=True))
+
+
+def mask_variation(tracks: Tensor, mixture: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a track's mask varies: shares (Q,), in [0, 1], of its variance over time and over frequency.
+
+    The first is the variance within frequency bins, near 0 for bands; the second that within frames, near 0 for parts
+    in time. Both are weighted by the energy of the mixture. Shapes: (Q, F, N), (F, N).
+    """
+    mask = (tracks / (mixture + _TINY)).clamp(max=1.0)
+    power = mixture.square() / (mixture.square().sum() + _TINY)
+
+    def variance(within: tuple[int, ...]) -> Tensor:
+        weight = power.sum(dim=[dim - 1 for dim in within], keepdim=True)
+        mean = (mask * power).sum(dim=within, keepdim=True) / (weight + _TINY)
+        return ((mask - mean).square() * power).sum(dim=(1, 2))
+
+    everywhere = variance((1, 2)) + TINY_VARIANCE
+    return variance((2,)) / everywhere, variance((1,)) / everywhere
+
+
+def label_margin_db(answers: Tensor, tracks: Tensor) -> Tensor:
+    """How much nearer tracks are to the answer to their own label than to any other label's, in dB: (Q,).
+
+    Negative where another label fits better, as after a swap. ``answers`` and ``tracks`` are (Q, T), Q at least 2, in
+    the order of the labels; nearness is ``agreement_db``.
+    """
+    count = len(tracks)
+    near = agreement_db(answers.repeat_interleave(count, dim=0), tracks.repeat(count, 1)).view(count, count)
+    own = near.diagonal()
+    others = near.masked_fill(torch.eye(count, dtype=torch.bool, device=near.device), -LIMIT_DB)
+    return own - others.amax(dim=0)
 
 
 def mixture_similarity(tracks: Tensor, mixture: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class Size:
 
 
 DEFAULT = Size(
-    start_steps=400, round_steps=120, natural_scenes=240, calibration_scenes=150, test_scenes=120, partition_scenes=40
+    start_steps=400, round_steps=120, natural_scenes=240, calibration_scenes=150, test_scenes=120, partition_scenes=24
 )
 SMALL = Size(  # for tests
     start_steps=2,

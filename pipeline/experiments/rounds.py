@@ -47,7 +47,8 @@ def run_rounds(
     start = out / START
     results = [once(start, lambda: begin(material, config, size, seed, start, progress))]
     for arm in arms:
-        checkpoint, previous = start, None
+        # The start was trained from the configured checkpoint, so that is what it can be compared with.
+        checkpoint, previous = start, Path(config.model.checkpoint)
         for number in range(1, rounds + 1):
             folder = out / f"{arm}-{number}"
             job = _Round(arm, number, checkpoint, previous, folder, material, config, size, seed, progress)
@@ -99,7 +100,7 @@ class _Round:
     arm: str
     number: int
     checkpoint: Path
-    previous: Path | None
+    previous: Path
     folder: Path
     material: Material
     config: Config

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_specs.config import GateConfig
+from pipeline.cuts import CutDetector
 from pipeline.gate import CalibratedGate, PaperGate
 from pipeline.quality import CalibrationTrack, QualityModel
 
@@ -123,6 +124,27 @@ def test_a_label_without_calibration_clips_must_be_surer():
 
 def test_a_score_that_is_not_finite_keeps_a_track_out():
     assert calibrated().decide([clip(None)])[0][0].reason == "scores are not finite"
+
+
+class SilentIsCut(CutDetector):
+    """Takes what is mostly silent for a cut."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def probability(self, scores):
+        return [one.get("silence_share", 0.0) for one in scores]
+
+
+def test_a_cut_of_the_clip_is_not_kept_whatever_else_speaks_for_it():
+    gate, one = calibrated(cuts=SilentIsCut()), clip(0.05, 0.05)
+    assert tiers(gate, one) == ["sst", "sst"]
+    one.scores[0]["silence_share"] = 0.9
+    cut, other = gate.decide([one])[0]
+    assert (cut.tier, cut.reason) == ("rejected", "divides the clip without separating it")
+    assert cut.prediction.good_probability > 0.9
+    assert other.tier == "itt"
+    assert gate.in_doubt([one]) == [(0, 1)]
 
 
 def test_only_tracks_with_a_chance_get_a_second_look():

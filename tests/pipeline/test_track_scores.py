@@ -6,11 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.partitions import WRONG, all_to_one, equal_shares, time_parts
+from pipeline.partitions import WRONG, all_to_one, equal_shares, frequency_bands, swapped_labels, time_parts
 from pipeline.track_scores import (
     agreement_db,
+    label_margin_db,
+    long_term_overlap,
     magnitude_spectrogram,
+    mask_variation,
     mixture_similarity,
+    onset_overlap,
     residual_correlation,
     silence_share,
     softness,
@@ -36,6 +40,11 @@ def all_scores(tracks: torch.Tensor, mixture: torch.Tensor) -> dict[str, torch.T
         "agreement": agreement_db(tracks.roll(1, 0), tracks),
         "spectral": spectral_overlap(spectra),
         "temporal": temporal_overlap(spectra),
+        "long term": long_term_overlap(spectra),
+        "onset": onset_overlap(spectra, spectrum),
+        "over time": mask_variation(spectra, spectrum)[0],
+        "over frequency": mask_variation(spectra, spectrum)[1],
+        "margin": label_margin_db(tracks.roll(1, 0), tracks),
         "similarity": mixture_similarity(spectra, spectrum),
         "softness": softness(spectra, spectrum),
         "silence": silence_share(spectra, spectrum),
@@ -60,6 +69,35 @@ def test_equal_shares_overlap_entirely():
     torch.testing.assert_close(scores["spectral"], torch.ones(2), atol=1e-3, rtol=0)
     torch.testing.assert_close(scores["softness"], torch.full((2,), 0.5), atol=1e-2, rtol=0)
     torch.testing.assert_close(scores["correlation"], torch.ones(2), atol=1e-3, rtol=0)
+
+
+def divided(partition) -> dict[str, torch.Tensor]:
+    """Scores of the tracks of a wrong partition of two noises that come and go."""
+    generator = torch.Generator().manual_seed(1)
+    noises = torch.randn(2, LENGTH, generator=generator) * (
+        torch.rand(2, 16, generator=generator) > 0.4
+    ).repeat_interleave(LENGTH // 16, dim=1)
+    tracks = torch.from_numpy(partition(noises.numpy(), np.random.default_rng(0)).astype(np.float32))
+    return all_scores(tracks, noises.sum(dim=0))
+
+
+def test_the_mask_of_bands_does_not_vary_over_time_and_that_of_parts_not_over_frequency():
+    bands, parts = divided(frequency_bands), divided(time_parts)
+    assert bands["over time"].max() < 0.05 < 0.5 < bands["over frequency"].min()
+    assert parts["over frequency"].max() < 0.05 < 0.5 < parts["over time"].min()
+    assert bands["long term"].max() < 0.1 < 0.9 < parts["long term"].min()
+
+
+def test_parts_of_one_sound_begin_together():
+    assert divided(frequency_bands)["onset"].min() > 0.5 > divided(lambda truth, rng: truth)["onset"].max()
+
+
+def test_a_swapped_track_is_nearer_to_the_other_labels_answer():
+    truth = sources()
+    right, wrong = (torch.from_numpy(np.ascontiguousarray(one)) for one in (truth, swapped_labels(truth.numpy(), None)))
+    answers = truth + 0.1 * truth.flip(0)
+    assert label_margin_db(answers, right).min() > 10
+    torch.testing.assert_close(label_margin_db(answers, wrong), -label_margin_db(answers, right).flip(0))
 
 
 def test_a_copy_of_the_mixture_is_like_the_mixture():
