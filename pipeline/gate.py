@@ -22,6 +22,7 @@ from pipeline.evidence import SECOND_LOOK
 from pipeline.quality import Prediction, QualityModel, Scores
 
 NO_SCORES = "scores are not finite"
+CUT = "divides the clip without separating it"
 
 
 class Decision(NamedTuple):
@@ -175,7 +176,7 @@ class CalibratedGate:
         if label in self._vetoed:
             return Decision("rejected", "label that the separator makes worse", prediction)
         if cut:
-            return Decision("rejected", "divides the clip without separating it", prediction)
+            return Decision("rejected", CUT, prediction)
         if prediction.good_probability >= needed:
             return Decision("itt", "", prediction)
         if label not in self._known and prediction.good_probability >= self._itt:

@@ -9,6 +9,7 @@ import pytest
 from data_specs.config import Config
 from data_specs.records import Track, table_of
 from pipeline.calibration import summarise
+from pipeline.cuts import CutDetector
 from pipeline.gate import CalibratedGate
 from pipeline.quality import CalibrationTrack, Prediction
 from pipeline.report.scan import Totals
@@ -28,16 +29,28 @@ class Told:
         return [Prediction(0.0, one["probability"]) for one in scores]
 
 
+class ToldCuts(CutDetector):
+    """A detector of cuts that was told which tracks are."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def probability(self, scores):
+        return [float(one["cut"]) for one in scores]
+
+
 def decided_rows(count: int = 400) -> list[Track]:
     """Tracks as the calibrated gate decides them; every label, probability and remix meets every other."""
     generator = np.random.default_rng(0)
-    gate = CalibratedGate(CONFIG.gate, Told(), Told(), vetoed=LABELS[2:3], known=LABELS[:3], caution=0.2)
+    gate = CalibratedGate(
+        CONFIG.gate, Told(), Told(), cuts=ToldCuts(), vetoed=LABELS[2:3], known=LABELS[:3], caution=0.2
+    )
     rows = []
     for place in range(count):
         labels = generator.choice(LABELS, size=generator.integers(1, 4), replace=False).tolist()
         remix_db, sure = float(generator.choice([5.0, 20.0])), generator.choice([0.0, 0.7])
         own = [sure + (1 - sure) * float(p) for p in generator.uniform(size=len(labels))]
-        scores = [{"probability": p, "re_sdr_db": remix_db} for p in own]
+        scores = [{"probability": p, "re_sdr_db": remix_db, "cut": generator.uniform() < 0.1} for p in own]
         (decisions,) = gate.decide([SimpleNamespace(labels=labels, scores=scores)])
         for row, decision, probability in zip(tracks_of(f"c{place}", "sst", labels), decisions, own, strict=True):
             found = {"tier": decision.tier, "reason": decision.reason, "re_sdr_db": remix_db}
