@@ -30,7 +30,7 @@ from data_specs.config import Config
 from pipeline.round import STAGES, open_workspace, run_stage
 config = Config.model_validate_json(sys.argv[2])
 workspace = open_workspace(config, sys.argv[1])
-for stage in STAGES:
+for stage in STAGES[: STAGES.index(sys.argv[3]) + 1]:
     run_stage(stage, workspace, config, 1)
 """
 
@@ -61,11 +61,11 @@ def small_round(folder: Path, **sections) -> Config:
     return Config.model_validate(content)
 
 
-def start_round(workspace: str, config: Config, **environment: str) -> psutil.Popen:
-    """Begin the round or go on with it, in another process."""
+def start_round(workspace: str, config: Config, *, last: str = STAGES[-1], **environment: str) -> psutil.Popen:
+    """Begin the round or go on with it, in another process, which ends after the stage ``last``."""
     with _log(workspace).open("a") as log:
         return psutil.Popen(
-            [sys.executable, "-c", _CODE, workspace, config.model_dump_json()],
+            [sys.executable, "-c", _CODE, workspace, config.model_dump_json(), last],
             cwd=ROOT,
             env={**_environment(), **environment},
             stdout=log,
@@ -73,9 +73,9 @@ def start_round(workspace: str, config: Config, **environment: str) -> psutil.Po
         )
 
 
-def run_round(workspace: str, config: Config, **environment: str) -> None:
-    """The round from where it is to its end."""
-    process = start_round(workspace, config, **environment)
+def run_round(workspace: str, config: Config, *, last: str = STAGES[-1], **environment: str) -> None:
+    """The round from where it is to the end of the stage ``last``."""
+    process = start_round(workspace, config, last=last, **environment)
     assert process.wait(600) == 0, log_of(workspace)[-3000:]
 
 

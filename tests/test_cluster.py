@@ -6,26 +6,35 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
+import ray
 from ray.cluster_utils import Cluster
+from ray.util import placement_group, remove_placement_group
 
 from pipeline.workspace import Workspace
 from tests.round_process import results, run_round, title_of
 
-NODE = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
+CPUS = 2
+NODE = {"num_cpus": CPUS, "object_store_memory": 100 * 2**20, "include_dashboard": False}
 
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A head with room for everything, and no second node yet."""
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, **NODE})
+    """A head, and no second node yet."""
+    started = Cluster(initialize_head=True, connect=True, head_node_args=NODE)
     yield started
+    ray.shutdown()
     started.shutdown()
 
 
 @contextmanager
 def dying_node(cluster: Cluster, title: str, moment: Callable[[], bool]) -> Iterator[list[str]]:
-    """A second node with two CPUs; it dies when it has a process of that title and the moment has come."""
-    node = cluster.add_node(num_cpus=2, **NODE)
+    """A second node; it dies when it has a process of that title and the moment has come.
+
+    It has the only free CPUs until then: those of the head are taken, and given back when it has died.
+    """
+    head = placement_group([{"CPU": CPUS}])
+    assert head.wait(60)
+    node = cluster.add_node(**NODE)
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
     died: list[str] = []
     over = threading.Event()
@@ -39,6 +48,7 @@ def dying_node(cluster: Cluster, title: str, moment: Callable[[], bool]) -> Iter
                 for one in [raylet, *family]:
                     with suppress(psutil.NoSuchProcess):
                         one.kill()
+                remove_placement_group(head)
                 return
 
     thread = threading.Thread(target=watch)
@@ -52,7 +62,7 @@ def dying_node(cluster: Cluster, title: str, moment: Callable[[], bool]) -> Iter
 
 @pytest.mark.timeout(900)
 def test_a_round_completes_although_a_node_dies_in_each_of_its_long_stages(undisturbed, cluster, tmp_path):
-    workers = undisturbed.config.workers.model_copy(update={"separate_workers": 3, "train_workers": 2})
+    workers = undisturbed.config.workers.model_copy(update={"train_workers": 2})
     config = undisturbed.config.model_copy(update={"workers": workers})
     opened = Workspace(str(tmp_path / "spread"))
 
@@ -62,12 +72,11 @@ def test_a_round_completes_although_a_node_dies_in_each_of_its_long_stages(undis
     def training() -> bool:
         return opened.round_storage(1).is_file("training.pt")
 
-    with (
-        dying_node(cluster, "ray::MapWorker", separating) as first,
-        dying_node(cluster, "ray::RayTrainWorker", training) as second,
-    ):
-        run_round(opened.uri, config, RAY_ADDRESS=cluster.address)
+    with dying_node(cluster, "ray::MapWorker", separating) as first:
+        run_round(opened.uri, config, last="separate", RAY_ADDRESS=cluster.address)
     assert first
+    with dying_node(cluster, "ray::RayTrainWorker", training) as second:
+        run_round(opened.uri, config, RAY_ADDRESS=cluster.address)
     assert second
     found = results(opened.uri)
     for name in ("counts", "tags", "tracks", "shards"):
