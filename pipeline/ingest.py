@@ -2,7 +2,8 @@
 
 First step of every night. Every recording is read once, in bounded blocks, and cut into windows of
 ``audio.clip_duration_s``; every window gives one ``Clip`` row, and an entry that gives no window gives one row that
-says why: dropped (missing, silent, too short, unknown label, a duplicate) or failed (empty, not audio, ...).
+says why: dropped (missing, silent, too short, unknown label, a duplicate) or failed (empty, not audio, ...). Recordings
+are read in processes apart (``pipeline.apart``): one that crashes the decoder fails, and the others go on.
 ``pipeline.intake`` says which entries of the corpus are new.
 
 Example::
@@ -14,7 +15,7 @@ Example::
 import itertools
 import sys
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from typing import NamedTuple
 from data_specs.config import AudioConfig, Config
 from data_specs.labels import UnknownLabelError, label_table
 from data_specs.records import Clip, CorpusEntry, Outcome, content_id, seed_of
+from pipeline.apart import Apart, DiedError
 from pipeline.audio import AudioError, AudioInfo, AudioReader, open_audio
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.window_stats import WindowStats
@@ -29,6 +31,8 @@ from pipeline.window_stats import WindowStats
 _CUT_ALREADY_TOLERANCE_S = 1.0  # codecs pad: a 10 s segment may be stored as 10.1 s
 _EIGHT_BIT_SUBTYPES = frozenset({"PCM_U8", "PCM_S8", "DPCM_8", "ULAW", "ALAW"})
 _PLACE_DIGITS, _LABEL_DIGITS = 15, 8
+
+ReadEntry = Callable[[CorpusEntry, Config], list[Clip]]
 
 
 class Listed(NamedTuple):
@@ -105,14 +109,17 @@ def ingest_listed(
     return clips
 
 
-def iter_ingest(entries: Iterable[Listed], config: Config, *, taken: Iterable[str] = ()) -> Iterator[list[Clip]]:
+def iter_ingest(
+    entries: Iterable[Listed], config: Config, *, taken: Iterable[str] = (), read: ReadEntry | None = None
+) -> Iterator[list[Clip]]:
     """The clips of one entry after the other; what stays in memory is a number per clip.
 
-    An entry that was listed before is dropped, and so is a window that has the samples of an earlier one.
+    An entry that was listed before is dropped, and so is a window that has the samples of an earlier one. ``read`` is
+    ``ingest_entry`` unless another function is given, which processes have to be able to import.
     """
     seen = {int(clip_id, 16) for clip_id in taken}
     count = len(seen)
-    for rows in _read_ahead(entries, config):
+    for rows in _read_ahead(entries, config, read or ingest_entry):
         for index, clip in enumerate(rows):
             count += 1
             number = int(clip.clip_id, 16)
@@ -122,21 +129,24 @@ def iter_ingest(entries: Iterable[Listed], config: Config, *, taken: Iterable[st
         yield rows
 
 
-def _read_ahead(entries: Iterable[Listed], config: Config) -> Iterator[list[Clip]]:
+def _read_ahead(entries: Iterable[Listed], config: Config, read: ReadEntry) -> Iterator[list[Clip]]:
     """The rows of every entry, in their order; some recordings are read at the same time."""
     threads = config.workers.ingest_threads
-    with ThreadPoolExecutor(threads) as pool:
+    with Apart(read, config.workers) as apart, ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[list[Clip]]] = deque()
         for one in entries:
-            waiting.append(pool.submit(_rows_of, one, config))
+            waiting.append(pool.submit(_rows_of, one, config, apart))
             if len(waiting) > 2 * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _rows_of(one: Listed, config: Config) -> list[Clip]:
-    rows = [_without_samples(one.entry, "dropped", one.trouble)] if one.trouble else ingest_entry(one.entry, config)
+def _rows_of(one: Listed, config: Config, read: ReadEntry) -> list[Clip]:
+    try:
+        rows = [_without_samples(one.entry, "dropped", one.trouble)] if one.trouble else read(one.entry, config)
+    except DiedError as error:
+        rows = [_without_samples(one.entry, "failed", str(error))]
     return [clip.model_copy(update={"entry": one.name}) for clip in rows]
 
 

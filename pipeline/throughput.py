@@ -35,7 +35,7 @@ from models.lora import with_lora
 from models.queries import Query
 from models.taggers import load_tagger
 from pipeline.audio import decode
-from pipeline.ingest import ingest
+from pipeline.ingest import ingest_entry
 from pipeline.mixtures import Sample, collate
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.scenes import write_scenes
@@ -141,10 +141,12 @@ def _scenes(folder: Path, config: Config, labels: int, count: int) -> tuple[list
     made = config.model_copy(update={"soundscapes": alike})
     duration_s = config.audio.clip_duration_s
     path = write_scenes(BuiltinSource(), count=count, out=folder, config=made, seed=SEED, duration_s=duration_s)
-    alone = config.model_copy(update={"workers": config.workers.model_copy(update={"ingest_threads": 1})})
     entries = read_corpus(CorpusConfig(kind="clip_list", path=str(path)))
-    clips = ingest(entries, alone)
-    return clips, _seconds(lambda: ingest(entries, alone), 1) / count
+
+    def read() -> list[Clip]:
+        return [clip for entry in entries for clip in ingest_entry(entry, config)]
+
+    return read(), _seconds(read, 1) / count
 
 
 def _tagging(clips: Sequence[Clip], config: Config, repeats: int) -> float:

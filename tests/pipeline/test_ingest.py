@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_specs.config import AudioConfig, Config, CorpusConfig
+from data_specs.config import AudioConfig, Config, CorpusConfig, WorkersConfig
 from data_specs.corpus import read_corpus
 from data_specs.records import Clip, CorpusEntry, StageCounts, records_of, table_of
 from pipeline.audio import decode
@@ -341,6 +341,24 @@ def test_ingest_can_be_sent_to_workers(tmp_path):
     item = entry(save(tmp_path / "a.wav", noise()), "Bark")
     work = pickle.loads(pickle.dumps((ingest_entry, item, CONFIG)))
     assert work[0](*work[1:]) == ingest_entry(item, CONFIG)
+
+
+def read_or_crash(entry: CorpusEntry, config: Config) -> list[Clip]:
+    """Its process aborts, as C code does that meets bad data, at one of the recordings."""
+    if entry.path.endswith("deadly.wav"):
+        os.abort()
+    return ingest_entry(entry, config)
+
+
+def test_a_recording_that_crashes_the_decoder_fails_with_the_reason_and_the_others_go_on(tmp_path):
+    config = CONFIG.model_copy(update={"workers": WorkersConfig(retries=1, retry_delay_s=0.0)})
+    names = [f"{number}.wav" for number in range(5)]
+    names.insert(2, "deadly.wav")
+    entries = [entry(save(tmp_path / name, noise(seed=len(name) + i)), "Bark") for i, name in enumerate(names)]
+    rows = [only(clips) for clips in iter_ingest(listed(entries), config, read=read_or_crash)]
+    assert [clip.path for clip in rows] == [one.path for one in entries]
+    assert outcome(rows[2]) == ("failed", "the process that read it died of SIGABRT, 2 times", ())
+    assert [clip.outcome for clip in rows].count("kept") == 5
 
 
 def test_real_recordings_without_labels_become_windows(shared_data):
