@@ -72,6 +72,14 @@ def prepare(config: Config, workspace: str) -> None:
     open_workspace(config, workspace, _progress())
 
 
+@task(name="take-down", task_run_name="take-down", **_RETRYING)
+def withdraw(config: Config, workspace: str) -> None:
+    """What its owners have withdrawn leaves the finished rounds."""
+    from pipeline.takedown import take_down
+
+    take_down(Workspace(workspace), config, _progress())
+
+
 @task(name="stage", task_run_name="{stage}-round-{round_number}", **_RETRYING)
 def work(stage: str, round_number: int, config: Config, workspace: str) -> dict[str, Any]:
     """One stage of one round; returns its counts."""
@@ -136,6 +144,8 @@ def data_engine(
             wanted = rounds_to_run(Workspace(workspace), settings, rounds=rounds, add_rounds=add_rounds)
             if wanted:
                 prepare(settings, workspace)
+            elif settings.takedown:
+                withdraw(settings, workspace)
             for round_number in wanted:
                 _progress().say(f"Round {round_number} of {wanted[-1]}")
                 _run_round(round_number, settings, workspace, claim)

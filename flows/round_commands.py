@@ -97,7 +97,8 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
     if opened.exists():
         opened.check_config(settings)
     mode().after_interruption = CONTINUES
-    if rounds_to_run(opened, settings, rounds=rounds):
+    wanted = rounds_to_run(opened, settings, rounds=rounds)
+    if wanted or settings.takedown:
         with Opening(terminal_progress(), "start the flow") as progress:
             from flows.prefect_settings import configure_prefect, start_server
 
@@ -106,7 +107,7 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
             from flows.data_engine import run_in_process
 
             run_in_process(progress, config=config, workspace=opened.uri, clips=clips, rounds=rounds)
-    else:
+    if not wanted:
         note("All rounds are finished: nothing to do.")
     content = summary(opened, rounds=rounds)
     report = _report_path(opened, opened.round_numbers()[-1])

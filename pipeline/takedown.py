@@ -15,10 +15,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from data_specs.config import Config
+from data_specs.errors import UserError
 from data_specs.list_files import list_rows
 from data_specs.records import Clip, StageCounts
+from pipeline.checksums import SHARD_SHA256, notes_of, sha256_of
 from pipeline.progress import Progress
-from pipeline.shards import without_clips
+from pipeline.shards import ShardError, without_clips
 from pipeline.tallies import tally_round
 from pipeline.units import open_plan, replace_part
 from pipeline.workspace import ClipSet, Workspace, shard_name
@@ -34,8 +36,7 @@ def take_down(workspace: Workspace, config: Config, progress: Progress) -> int:
     A call that was cut off is made good by the next one: the clip tables, which say what is removed, are written last.
 
     Raises:
-        UserError: the list cannot be read.
-        ShardError: a shard is damaged, so that nothing can be taken out of it.
+        UserError: the list cannot be read, or a shard is damaged, so that nothing can be taken out of it.
     """
     names = set(_listed(config.takedown)) if config.takedown else set()
     if not names:
@@ -46,13 +47,14 @@ def take_down(workspace: Workspace, config: Config, progress: Progress) -> int:
         tracks += _leave_round(workspace, round_number, natural)
         _count_again(workspace, round_number, natural)
         _report_again(workspace, config, round_number, progress)
-    for clip_set, clips in own.items():
-        if clips:
-            gone = {clip.clip_id for clip in clips}
+    for clip_set, named in own.items():
+        if named:
+            gone = {clip.clip_id for clip in named}
             workspace.write_clips(clip_set, _marked(workspace.iter_clips(clip_set), gone))
     count = sum(map(len, own.values()))
     if count:
-        progress.say(f"{count} clips were withdrawn by their owners; {tracks} tracks left shards and manifests.")
+        clips = f"{count} clip{'' if count == 1 else 's'}"
+        progress.say(f"Withdrawn by their owners: {clips}. {tracks} tracks left shards and manifests.")
     return count
 
 
@@ -104,12 +106,35 @@ def _leave_unit(workspace: Workspace, round_number: int, unit_id: str, clip_ids:
         return 0
     name, shard = shard_name(unit_id), None
     if name in workspace.shards(round_number):
-        with workspace.open_shard(round_number, name) as file:
-            shard = without_clips(file.read(), clip_ids, name=name)
+        shard = _taken_out(workspace, round_number, unit_id, clip_ids)
         if shard is None:
             workspace.delete_shard(round_number, name)
     workspace.commit_unit(round_number, unit_id, [row for row in rows if row.clip_id not in clip_ids], shard)
     return sum(row.outcome == "kept" for row in gone)
+
+
+def _taken_out(workspace: Workspace, round_number: int, unit_id: str, clip_ids: Collection[str]) -> bytes | None:
+    """A unit's shard without some clips, None when nothing is left.
+
+    A damaged shard must not get a new checksum. One that holds none of the clips any more may differ from the manifest:
+    a call was cut off between the two.
+    """
+    name = shard_name(unit_id)
+    with workspace.open_shard(round_number, name) as file:
+        data = file.read()
+    checksum = notes_of(workspace.manifest_bytes(round_number, unit_id)).get(SHARD_SHA256)
+    try:
+        left = without_clips(data, clip_ids, name=name)
+        if left == data or sha256_of(data) == checksum:
+            return left
+        problem = "its content does not match its checksum"
+    except ShardError as error:
+        problem = str(error).removeprefix(f"{name}: ")
+    folder = workspace.round_storage(round_number).uri
+    raise UserError(
+        f"{folder}/shards/{name} is damaged ({problem}), so nothing that was withdrawn can be taken out of it: "
+        f"delete it and {folder}/tracks/{unit_id}.parquet, then run again; the unit's other tracks are lost with it"
+    )
 
 
 def _count_again(workspace: Workspace, round_number: int, clip_ids: Collection[str]) -> None:

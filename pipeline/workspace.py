@@ -421,7 +421,9 @@ def _on_this_machine(folder: Storage) -> Path:
     if folder.local_path is not None:
         return folder.local_path
     sizes = {file: folder.size(file) for file in folder.files()}
-    cache = Path(tempfile.gettempdir()) / "sound-data-engine" / content_id(folder.uri, *map(str, sizes.items()))
+    times = folder.times()  # files of another training have the same sizes
+    version = content_id(folder.uri, *map(str, sizes.items()), *map(str, sorted(times.items())))
+    cache = Path(tempfile.gettempdir()) / "sound-data-engine" / version
     for file, size in sizes.items():
         if not (cache / file).is_file() or (cache / file).stat().st_size != size:
             folder.download(file, cache / file)

@@ -85,6 +85,22 @@ def test_a_finished_workspace_runs_no_stage(engine, tmp_path):
     assert last_flow_run().state.is_completed()
 
 
+def test_what_is_withdrawn_leaves_a_workspace_although_all_its_rounds_are_finished(engine, tmp_path):
+    config = write_corpus(tmp_path / "corpus")
+    workspace = open_workspace(load_config(str(config)), str(tmp_path / "workspace"))
+    state = workspace.round_state(1)
+    for stage in STAGES:
+        state = state.with_stage(stage, seconds=0.0)
+    workspace.write_round_state(state)
+    config = write_corpus(tmp_path / "corpus", takedown="withdrawn.csv")
+    (tmp_path / "corpus" / "withdrawn.csv").write_text("path\nscene0.wav\n")
+    lines: list[str] = []
+    engine.run_in_process(LineProgress(lines.append), config=str(config), workspace=workspace.uri)
+    assert "Withdrawn by their owners: 1 clip. 0 tracks left shards and manifests." in lines
+    assert [clip.outcome for clip in workspace.clips("natural")] == ["dropped", "kept", "kept", "kept"]
+    assert workspace.round_numbers() == [1]
+
+
 def test_a_whole_round_has_one_task_run_per_stage_and_its_outcomes_add_up(engine, tmp_path):
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId

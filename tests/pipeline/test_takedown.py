@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from data_specs.config import Config
+from data_specs.errors import UserError
 from data_specs.records import Clip, StageCounts, TaggedClip, Track
 from pipeline.shards import ShardItem, iter_round, shard_bytes, verify_round, without_clips
-from pipeline.takedown import WITHDRAWN, take_down
+from pipeline.takedown import WITHDRAWN, _leave_unit, take_down
 from pipeline.tallies import tally_round
 from pipeline.units import open_plan, separate_units, tag_units, write_plan
 from pipeline.workspace import Workspace
@@ -82,7 +83,7 @@ def test_a_withdrawn_clip_leaves_clips_plans_tags_manifest_and_shards(workspace,
     withdraw(config, "/field/day0/1.wav", "day1/4.wav", "nowhere.wav")
     told = Told()
     assert take_down(workspace, config, told) == 2
-    assert told.lines == ["2 clips were withdrawn by their owners; 4 tracks left shards and manifests."]
+    assert told.lines == ["Withdrawn by their owners: 2 clips. 4 tracks left shards and manifests."]
     left = [f"{n:016x}" for n in (0, 2, 3)]
     assert [clip.clip_id for clip in workspace.kept_clips("natural")] == left
     assert {clip.reason for clip in workspace.clips("natural")} == {"", WITHDRAWN}
@@ -120,6 +121,36 @@ def test_a_second_call_finds_nothing_to_do_and_one_that_was_cut_off_is_made_good
     assert workspace.round_state(1).counts["ingest"].reasons == {WITHDRAWN: 1}
     assert verify_round(workspace, 1) == []
     assert take_down(workspace, config, Told()) == 0
+
+
+@pytest.mark.parametrize("flipped", [True, False])
+def test_a_damaged_shard_gets_no_new_checksum_but_a_line_that_says_what_to_do(workspace, config, flipped):
+    folder = workspace.round_storage(1).local_path
+    unit_id = next(track.unit for track in workspace.tracks(1) if track.clip_id == f"{1:016x}")
+    shard, part = folder / "shards" / f"{unit_id}.tar", folder / "tracks" / f"{unit_id}.parquet"
+    whole = shard.read_bytes()
+    place = whole.index(b"fLaC") + 100
+    shard.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] if flipped else whole[:3000])
+    withdraw(config, "1.wav")
+    with pytest.raises(UserError, match=rf"{unit_id}.tar is damaged .*: delete it and \S+{unit_id}.parquet, then run"):
+        take_down(workspace, config, Told())
+    assert part.is_file()
+    shard.unlink()
+    part.unlink()
+    assert take_down(workspace, config, Told()) == 1
+    assert verify_round(workspace, 1) == []
+
+
+def test_a_call_that_was_cut_off_between_shard_and_manifest_is_made_good(workspace, config, monkeypatch):
+    withdraw(config, "1.wav")
+    unit_id = next(track.unit for track in workspace.tracks(1) if track.clip_id == f"{1:016x}")
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.workspace.write_records", lambda *args, **told: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            _leave_unit(workspace, 1, unit_id, {f"{1:016x}"})
+    assert verify_round(workspace, 1) != []
+    assert take_down(workspace, config, Told()) == 1
+    assert verify_round(workspace, 1) == []
 
 
 def test_an_end_of_a_name_is_no_end_of_a_path(workspace, config):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -181,6 +182,15 @@ def test_a_folder_is_published_only_when_it_was_written_whole(workspace):
     with pytest.raises(ZeroDivisionError), workspace.writing_folder(2, "checkpoint") as folder:
         (folder / "a.txt").write_text(str(1 / 0))
     assert not workspace.storage.exists("rounds/002")
+
+
+def test_a_bucket_s_folder_that_was_written_again_is_copied_again(s3):
+    workspace = Workspace.open(s3, Config())
+    for content in (b"one", b"two"):
+        time.sleep(1.1)  # the store's clock has seconds
+        with workspace.writing_folder(1, "checkpoint") as folder:
+            (folder / "separator.safetensors").write_bytes(content)
+        assert (workspace.local_folder(1, "checkpoint") / "separator.safetensors").read_bytes() == content
 
 
 def test_a_workspace_can_be_sent_to_another_process(workspace):
