@@ -9,7 +9,7 @@ import time
 from tests.flows.corpus import write_corpus
 
 PROGRAM = "import sys; from flows.cli import main; sys.exit(main())"
-BEGIN_S, END_S = 300.0, 60.0
+BEGIN_S, END_S = 300.0, 240.0
 
 
 def test_ctrl_c_ends_a_run_with_one_line_that_says_how_to_go_on(prefect_environment, tmp_path):

@@ -69,7 +69,7 @@ def test_a_request_that_stalls_is_given_up_and_tried_again(storage, s3_proxy, mo
     s3_proxy.break_next("GET", "stall", times=1)
     started = time.monotonic()
     assert Storage(storage.uri).read_bytes("there") == bytes(300_000)
-    assert 2 <= time.monotonic() - started < 30
+    assert time.monotonic() - started >= 2
     filesystems._s3.cache_clear()
 
 

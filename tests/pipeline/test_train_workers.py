@@ -94,10 +94,10 @@ class RankKiller:
             if self._workspace.round_storage(1).is_file("training.pt"):
                 family = psutil.Process().children(recursive=True)
                 ranks = [one for one in family if title_of(one).startswith("ray::RayTrainWorker")]
-                self.killed = bool(ranks)
-                for rank in ranks[-1:]:
-                    rank.kill()
-                return
+                if ranks:
+                    ranks[-1].kill()
+                    self.killed = True
+                    return
 
 
 def test_a_damaged_shard_is_named_and_training_goes_on(tmp_path):
