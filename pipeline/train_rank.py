@@ -28,7 +28,7 @@ from pipeline.objectives import Batches, Objectives
 from pipeline.round_material import with_projection
 from pipeline.sample_stream import SampleStream, iter_steps, validation_sampler
 from pipeline.train import Training, fit, ranks
-from pipeline.train_state import load_state, save_result, save_state
+from pipeline.train_state import DamagedStateError, load_state, save_result, save_state
 from pipeline.workspace import Workspace
 
 _NAMED_PROBLEMS = 20
@@ -67,8 +67,14 @@ def train_rank(
     """
     workspace, config, round_number = task.workspace, task.config, task.round_number
     torch.manual_seed(seed_of("train", config.seed, round_number))
-    state = load_state(workspace, round_number, task.key)
-    problems = Counter(state["problems"] if state and rank == 0 else {})
+    problems: Counter[str] = Counter()
+    try:
+        state = load_state(workspace, round_number, task.key)
+    except DamagedStateError as error:
+        state = None
+        problems[str(error)] += rank == 0
+    if state and rank == 0:
+        problems.update(state["problems"])
     separator = with_lora(load_separator(workspace.current_checkpoint(before_round=round_number)))
     with_projection(separator, config.train)
     model = prepare(separator)

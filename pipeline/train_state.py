@@ -11,6 +11,7 @@ Example::
     load_state(workspace, 1, key)      # the same; None with another key
 """
 
+import hashlib
 import io
 import json
 import tempfile
@@ -23,10 +24,13 @@ import torch
 from data_specs.config import Config
 from data_specs.records import content_id
 from models.checkpoints import checkpoint_hash
+from pipeline.checksums import sha256_of
 from pipeline.workspace import Workspace
 
 STATE_FILE = "training.pt"
 RESULT_FILE = "training.json"
+
+_HEAD_BYTES = 65  # a SHA-256 in hexadecimal and the end of its line
 
 
 def training_key(workspace: Workspace, config: Config, round_number: int) -> str:
@@ -35,19 +39,40 @@ def training_key(workspace: Workspace, config: Config, round_number: int) -> str
     return content_id(config.digest(), start, round_number)
 
 
+class DamagedStateError(Exception):
+    """A state is not what was saved: the training has to begin anew."""
+
+
 def save_state(workspace: Workspace, round_number: int, key: str, state: Mapping[str, Any]) -> None:
-    """Publish the state of a training that is under way."""
-    with tempfile.TemporaryDirectory(prefix="data-engine-train-") as folder:
-        torch.save({"key": key, **state}, Path(folder) / STATE_FILE)
+    """Publish the state of a training that is under way: its SHA-256 in a line, then the state."""
+    with (
+        tempfile.TemporaryDirectory(prefix="data-engine-train-") as folder,
+        (Path(folder) / STATE_FILE).open("w+b") as file,
+    ):
+        file.write(bytes(_HEAD_BYTES))
+        torch.save({"key": key, **state}, file)
+        file.seek(_HEAD_BYTES)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        file.write(f"{digest}\n".encode())
+        file.flush()
         workspace.round_storage(round_number).upload(Path(folder) / STATE_FILE, STATE_FILE)
 
 
 def load_state(workspace: Workspace, round_number: int, key: str) -> dict[str, Any] | None:
-    """The last state of this very training, or None."""
+    """The last state of this very training, or None.
+
+    Raises:
+        DamagedStateError: it does not match its checksum.
+    """
     storage = workspace.round_storage(round_number)
     if not storage.is_file(STATE_FILE):
         return None
-    state = torch.load(io.BytesIO(storage.read_bytes(STATE_FILE)), map_location="cpu", weights_only=True)
+    data = storage.read_bytes(STATE_FILE)
+    content = data[_HEAD_BYTES:]
+    if f"{sha256_of(content)}\n".encode() != data[:_HEAD_BYTES]:
+        raise DamagedStateError(f"{STATE_FILE} does not match its checksum, the training began anew")
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state if state["key"] == key else None
 
 
