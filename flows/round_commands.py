@@ -88,14 +88,14 @@ def run(
 def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) -> None:
     from flows.status import absolute, absolute_config, overrides_of, rounds_to_run, summary
     from flows.tables import print_summary
+    from pipeline.intake import check_inputs
     from pipeline.workspace import Workspace
 
     config = absolute_config(config)
     clips = absolute(clips) if clips else None
     settings = load_config(config, overrides_of(clips))
     opened = Workspace(absolute(workspace))
-    if opened.exists():
-        opened.check_config(settings)
+    check_inputs(opened, settings)
     mode().after_interruption = CONTINUES
     wanted = rounds_to_run(opened, settings, rounds=rounds)
     if wanted or settings.takedown:
@@ -138,10 +138,12 @@ def serve(
     """
     from flows.prefect_settings import configure_prefect
     from flows.status import absolute, absolute_config, overrides_of
+    from pipeline.intake import check_inputs
+    from pipeline.workspace import Workspace
 
     config = absolute_config(config)
     clips = absolute(clips) if clips else None
-    load_config(config, overrides_of(clips))
+    check_inputs(Workspace(absolute(workspace)), load_config(config, overrides_of(clips)))  # not at night
     configure_prefect(log_level="INFO", own_home=False)
     from flows.deployment import serve_nightly
 

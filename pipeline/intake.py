@@ -26,6 +26,7 @@ from data_specs.corpus import iter_corpus
 from data_specs.errors import UserError
 from data_specs.filesystems import join
 from data_specs.labels import UnknownLabelError, label_table
+from data_specs.list_files import list_rows
 from data_specs.records import Clip, CorpusEntry, StageCounts, seed_of
 from pipeline.ingest import Listed, ingest_listed, listed, place_of
 from pipeline.progress import Progress
@@ -79,6 +80,21 @@ def _round_to_begin(workspace: Workspace, config: Config) -> int:
     if any(workspace.round_state(number).state != "finished" for number in numbers if number not in closed):
         return 0
     return max(numbers, default=0) + 1
+
+
+def check_inputs(workspace: Workspace, config: Config) -> None:
+    """Find what the user has to repair before a run can begin, from the lists alone and in seconds.
+
+    Raises:
+        UserError: another configuration, a corpus that cannot be used, or a takedown list that cannot be read.
+    """
+    if workspace.exists():
+        workspace.check_config(config)
+    for clip_set in CLIP_SETS:
+        if not workspace.has_clips(clip_set):
+            check_corpus(clip_set, _corpus(clip_set, config))
+    if config.takedown:
+        next(list_rows(config.takedown, required=("path",)), None)
 
 
 def check_corpus(clip_set: ClipSet, corpus: CorpusConfig) -> None:

@@ -98,6 +98,17 @@ def test_an_unknown_key_is_named_before_any_work(capsys, tmp_path):
     assert not (tmp_path / "workspace").exists()
 
 
+@pytest.mark.parametrize("command", ["run", "serve"])
+@pytest.mark.parametrize("gone", ["scenes.csv", "takedown.csv"])
+def test_a_list_that_is_not_there_is_named_before_any_work(capsys, tmp_path, command, gone):
+    config = write_corpus(tmp_path / "corpus", takedown="takedown.csv")
+    (tmp_path / "corpus" / "takedown.csv").write_text("path\n")
+    (tmp_path / "corpus" / gone).unlink()
+    status, line = failure(capsys, command, str(config), "--workspace", str(tmp_path / "workspace"))
+    assert (status, gone in line) == (2, True)
+    assert not (tmp_path / "workspace").exists()
+
+
 def test_a_fault_is_status_1_and_debug_shows_where(capsys, finished):
     _, workspace = finished
     (workspace / "rounds" / "001" / "round.json").write_text("{", encoding="utf-8")
