@@ -23,6 +23,8 @@ from pipeline.shards import verify_round
 from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 1800.0
+"""For a round, on a machine that has other things to do."""
 
 _CODE = """
 import sys
@@ -76,7 +78,7 @@ def start_round(workspace: str, config: Config, *, last: str = STAGES[-1], **env
 def run_round(workspace: str, config: Config, *, last: str = STAGES[-1], **environment: str) -> None:
     """The round from where it is to the end of the stage ``last``."""
     process = start_round(workspace, config, last=last, **environment)
-    assert process.wait(600) == 0, log_of(workspace)[-3000:]
+    assert process.wait(PATIENCE_S) == 0, log_of(workspace)[-3000:]
 
 
 def log_of(workspace: str) -> str:

@@ -11,7 +11,7 @@ from ray.cluster_utils import Cluster
 from ray.util import placement_group, remove_placement_group
 
 from pipeline.workspace import Workspace
-from tests.round_process import results, run_round, title_of
+from tests.round_process import PATIENCE_S, results, run_round, title_of
 
 CPUS = 2
 NODE = {"num_cpus": CPUS, "object_store_memory": 100 * 2**20, "include_dashboard": False}
@@ -60,7 +60,7 @@ def dying_node(cluster: Cluster, title: str, moment: Callable[[], bool]) -> Iter
         thread.join()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3 * PATIENCE_S)
 def test_a_round_completes_although_a_node_dies_in_each_of_its_long_stages(undisturbed, cluster, tmp_path):
     workers = undisturbed.config.workers.model_copy(update={"train_workers": 2})
     config = undisturbed.config.model_copy(update={"workers": workers})

@@ -16,11 +16,10 @@ import pytest
 
 from data_specs.config import Config
 from pipeline.workspace import Workspace
-from tests.round_process import results, start_round, title_of
+from tests.round_process import PATIENCE_S, results, start_round, title_of
 
 KINDS = ("worker", "training", "driver", "ray")
 SEED = 1
-PATIENCE_S = 600.0
 
 
 def victims(kind: str, driver: psutil.Process) -> list[psutil.Process]:

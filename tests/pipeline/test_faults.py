@@ -8,7 +8,7 @@ import pytest
 from data_specs.config import WorkersConfig
 from data_specs.filesystems import StorageError
 from pipeline.faults import repairable, with_retries
-from tests.round_process import log_of, results, start_round
+from tests.round_process import PATIENCE_S, log_of, results, start_round
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -25,6 +25,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.timeout(4 * PATIENCE_S)
 def test_a_full_disk_stops_the_round_with_one_line_and_the_next_run_goes_on(undisturbed, small_disk):
     tight = str(small_disk / "workspace")
     workers = undisturbed.config.workers.model_copy(update={"train_retries": 0})
@@ -32,7 +33,7 @@ def test_a_full_disk_stops_the_round_with_one_line_and_the_next_run_goes_on(undi
     lines = []
     for size in ("1m", "3m", "200m"):
         subprocess.run(["mount", "-o", f"remount,size={size}", str(small_disk)], check=True)
-        if start_round(tight, config).wait(600) == 0:
+        if start_round(tight, config).wait(PATIENCE_S) == 0:
             break
         lines.append(log_of(tight).strip().splitlines()[-1])
     expected = f"no space left for {tight}: make room, then run again; what is finished stays finished"
