@@ -71,6 +71,9 @@ class TagConfig(Section):
     labels_max: int = Field(4, ge=1)
     unit_clips: int = Field(64, ge=1, description="Rows of the clip table per work unit of the tag stage.")
     batch_clips: int = Field(8, ge=1)
+    batch_s: float = Field(
+        160.0, gt=0, description="Seconds of clips that a batch has at most; the memory it needs grows with them."
+    )
 
 
 class HTSATConfig(Section):

@@ -26,6 +26,7 @@ from pipeline.audio import AudioError, decode
 from pipeline.evidence import ClipEvidence, Witness, finite_or_none, first_look, remix_evidence, second_look
 from pipeline.gate import Decision, Gate, PaperGate
 from pipeline.label_free import LabelFreeSeparator
+from pipeline.memory import is_out_of_memory
 from pipeline.shards import ShardItem, shard_bytes
 from pipeline.tag import too_few
 from pipeline.units import WorkUnit
@@ -179,11 +180,10 @@ def _separate(batch: Sequence[_Source], tools: _Tools) -> list[_Judged | _Left]:
         if not all(labels):
             return _separate_without_labels(mixtures, tools)
         return list(_judge(mixtures, labels, tools))
-    except torch.OutOfMemoryError:
+    except (RuntimeError, ValueError, MemoryError) as error:
         if len(batch) == 1:
-            raise  # the machine's fault, not the clip's
-    except (RuntimeError, ValueError) as error:
-        if len(batch) == 1:
+            if is_out_of_memory(error):
+                raise  # the machine's fault, not the clip's
             return [_Left("failed", f"separation failed: {str(error).strip().splitlines()[0]}")]
     return [one for source in batch for one in _separate([source], tools)]
 

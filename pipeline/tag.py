@@ -24,6 +24,7 @@ from data_specs.labels import label_table
 from data_specs.records import Clip, TaggedClip, TagSource
 from models.taggers import TAGGER_RATE_HZ, Tagger
 from pipeline.audio import AudioError, decode
+from pipeline.memory import is_out_of_memory
 from pipeline.record_files import chunks
 
 
@@ -74,7 +75,7 @@ def _heard(
             rows[clip.clip_id] = _failed(clip, str(error), tagger.source)
         else:
             by_length.setdefault(len(waveform), []).append((clip, waveform))
-    for batch in (batch for same in by_length.values() for batch in chunks(same, config.tag.batch_clips)):
+    for batch in (batch for same in by_length.values() for batch in chunks(same, _batch_size(same, config.tag))):
         with turn:
             scores = _scores(tagger, [waveform for _, waveform in batch])
         for (clip, _), own in zip(batch, scores, strict=True):
@@ -129,11 +130,23 @@ def _decode(clip: Clip) -> np.ndarray:
     return decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=TAGGER_RATE_HZ)
 
 
+def _batch_size(same: Sequence[tuple[Clip, np.ndarray]], config: TagConfig) -> int:
+    """How many of some clips of equal length ``batch_clips`` and ``batch_s`` allow at once; at least one."""
+    clip_s = len(same[0][1]) / TAGGER_RATE_HZ
+    return max(1, min(config.batch_clips, int(config.batch_s / clip_s)))
+
+
 @torch.inference_mode()
 def _scores(tagger: Tagger, waveforms: Sequence[np.ndarray]) -> np.ndarray:
-    """Scores (B, 527) of waveforms (T,) of equal length, on torch's default device."""
-    batch = torch.from_numpy(np.stack(waveforms)).to(torch.get_default_device())  # (B, T)
-    return tagger.scores(batch).float().cpu().numpy()
+    """Scores (B, 527) of waveforms (T,) of equal length, on torch's default device; by halves where memory is short."""
+    try:
+        batch = torch.from_numpy(np.stack(waveforms)).to(torch.get_default_device())  # (B, T)
+        return tagger.scores(batch).float().cpu().numpy()
+    except (RuntimeError, MemoryError) as error:
+        if len(waveforms) == 1 or not is_out_of_memory(error):
+            raise
+    half = len(waveforms) // 2
+    return np.concatenate([_scores(tagger, waveforms[:half]), _scores(tagger, waveforms[half:])])
 
 
 def _failed(clip: Clip, reason: str, source: TagSource) -> TaggedClip:

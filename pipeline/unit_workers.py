@@ -19,6 +19,7 @@ import torch
 
 from data_specs.errors import UserError
 from pipeline.faults import repairable, with_retries
+from pipeline.memory import is_out_of_memory
 from pipeline.storage import Storage
 from pipeline.unit_jobs import GivenUp, UnitJob
 from pipeline.units import WorkUnit, read_units
@@ -67,9 +68,9 @@ class Worker:
                 with_retries(lambda: job.commit(unit, result), job.config.workers)
         except UserError as error:
             return done._replace(user_error=str(error))
-        except (torch.OutOfMemoryError, MemoryError):
-            return done._replace(out_of_memory=True)
         except Exception as error:  # raised again by the driver; Ray would bury it in exceptions of its own
+            if is_out_of_memory(error):
+                return done._replace(out_of_memory=True)
             repair = repairable(error, job.workspace.uri)
             return done._replace(user_error=str(repair)) if repair else done._replace(fault=traceback.format_exc())
         return done

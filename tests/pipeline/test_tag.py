@@ -137,9 +137,27 @@ def test_clips_of_equal_length_are_scored_together(tmp_path):
             sizes.append(len(waveforms))
             return super().scores(waveforms)
 
-    config = CONFIG.model_copy(update={"tag": CONFIG.tag.model_copy(update={"batch_clips": 4})})
-    assert len(tag_clips([*same, clips[1]], config, Counting)) == 7
-    assert sorted(sizes) == [1, 2, 4]
+    for limit in ({"batch_clips": 4}, {"batch_s": 4.5}):
+        sizes.clear()
+        config = CONFIG.model_copy(update={"tag": CONFIG.tag.model_copy(update=limit)})
+        assert len(tag_clips([*same, clips[1]], config, Counting)) == 7
+        assert sorted(sizes) == [1, 2, 4]
+
+
+def test_a_batch_that_memory_is_too_short_for_is_heard_by_halves(tmp_path):
+    (clip,) = clips_of(tmp_path, ([(500, 0.3)], ()))
+    same = [clip.model_copy(update={"clip_id": str(n)}) for n in range(5)]
+    sizes = []
+
+    class Greedy(ToneTagger):
+        def scores(self, waveforms: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(waveforms))
+            if len(waveforms) > 2:
+                torch.empty(1 << 60)  # more than any machine has
+            return super().scores(waveforms)
+
+    assert tag_clips(same, CONFIG, Greedy) == tag_clips(same, CONFIG, ToneTagger)
+    assert sizes == [5, 2, 3, 1, 2]
 
 
 def test_a_clip_that_was_given_up_is_not_heard(tmp_path):

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,9 @@ from data_specs.labels import label_table
 from data_specs.records import Clip, content_id
 from pipeline.separate import separate_unit
 from pipeline.shards import verify_round
+from pipeline.tag import tag_clips
 from pipeline.unit_jobs import SeparateJob, TagJob
-from pipeline.units import Plan, WorkUnit, tag_units, write_plan
+from pipeline.units import Plan, WorkUnit, clips_with_tags, separate_units, tag_units, write_plan
 from pipeline.workers import run_units, stop_ray
 from pipeline.workspace import Workspace
 from tests.pipeline import band_separator
@@ -72,12 +75,16 @@ class DeadlySeparator(BandSeparator):
 
 
 class GreedySeparator(BandSeparator):
-    """Runs out of memory on the deadly clip."""
+    """Really runs out of memory on the deadly clip."""
 
     def separate_batch(self, mixtures, labels):
         if mixtures.shape[1] == DEADLY:
-            raise torch.OutOfMemoryError("by design")
+            torch.empty(1 << 60)  # more than any machine has
         return super().separate_batch(mixtures, labels)
+
+
+def load_with_share(share: float, config: Config, checkpoint: str) -> BandSeparator:
+    return BandSeparator(checkpoint, share)
 
 
 class RainAndBark:
@@ -130,6 +137,21 @@ def test_a_clip_that_no_worker_survives_gets_an_outcome_and_the_others_go_on(wor
         (clips[3].clip_id, reason)
     }
     assert verify_round(workspace, 1) == []
+
+
+def test_clips_that_were_rejected_are_tried_again_by_a_better_separator(workspace, tmp_path):
+    workspace.write_clips("natural", clips_of(tmp_path, LABELS))
+    outcomes = []
+    for number, share in ((1, 0.01), (2, 1.0)):  # a remix that is far too quiet, and a whole one
+        plan = write_plan(workspace, number, "tag", tag_units(workspace.iter_clips("natural"), 2), count=3)
+        for unit in units_of(plan):
+            workspace.commit_tags(number, unit.unit_id, tag_clips(unit.clips, CONFIG, RainAndBark))
+        units = separate_units(clips_with_tags(workspace, number), 2)
+        plan = write_plan(workspace, number, "separate", units, count=3)
+        job = SeparateJob(workspace, CONFIG, number, partial(load_with_share, share))
+        assert sum(unit.clips for unit in run_units(job, plan)) == 6
+        outcomes.append(Counter(track.outcome for track in workspace.tracks(number)))
+    assert outcomes == [{"dropped": 12}, {"kept": 12}]
 
 
 def test_tags_are_heard_by_the_workers(workspace, tmp_path):
