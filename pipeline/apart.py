@@ -189,4 +189,7 @@ def serve() -> None:
             result, error = function(*arguments), None
         except Exception as raised:  # raised again by the caller
             result, error = None, raised
-        answer((result, error))
+        try:
+            answer((result, error))
+        except BrokenPipeError:
+            os._exit(0)  # the caller was killed meanwhile
