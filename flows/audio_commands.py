@@ -13,9 +13,10 @@ from data_specs.config import CorpusConfig, load_config
 from data_specs.errors import UserError
 from flows.chosen_model import Checkpoint, ModelOf, chosen_model, load_chosen
 from flows.console import terminal_progress
+from flows.folders import check_file, check_folder
 from flows.output import note, result
 
-BUILTIN = "builtin"
+BUILTIN, TRUTH = "builtin", "truth.csv"
 
 
 def soundscapes(
@@ -33,6 +34,7 @@ def soundscapes(
         data-engine soundscapes --sources builtin --count 20 --out scenes
         data-engine soundscapes --sources singles/clips.csv --count 60 --out scenes
     """
+    check_folder(out)
     from data_specs.corpus import read_corpus
     from data_specs.soundscapes import BuiltinSource, EventSource
     from pipeline.scenes import ClipSource, write_scenes
@@ -85,6 +87,9 @@ def evaluate(
     missing = [path for path in (pairs, root, scenes) if path is not None and not path.exists()]
     if missing:
         raise UserError(f"{missing[0]} does not exist: check the path")
+    if scenes is not None and not (scenes / TRUTH).is_file():
+        raise UserError(f"{scenes} has no {TRUTH}: give a folder that data-engine soundscapes wrote")
+    check_file(out)
     progress = terminal_progress()
     separator = load_chosen(chosen_model(checkpoint=checkpoint, config=config), progress)
     from pipeline.pairs import evaluate_pairs
@@ -142,6 +147,8 @@ def pretrain(
         data-engine pretrain --out weights --scratch scratch
         data-engine pretrain --out weights --scratch scratch --parts refine
     """
+    check_folder(out)
+    check_folder(scratch, "--scratch")
     from pipeline.pretrain import PretrainConfig
     from pipeline.pretrain import pretrain as train_embedded
 

@@ -30,6 +30,7 @@ from flows import (
 )
 from flows.help import EngineCommand, EngineGroup
 from flows.output import with_output_options
+from pipeline.faults import repairable
 
 NAME = "data-engine"
 FAULT, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -51,10 +52,25 @@ COMMANDS = {
 """Every command by the heading that the help lists it under."""
 
 GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
-    "shards": ("Rounds", "Look into the shards of a workspace.", {"verify": round_commands.verify_shards}),
+    "shards": (
+        "Rounds",
+        """Look into the shards of a workspace.
+
+        Examples::
+
+            data-engine shards verify workspace
+        """,
+        {"verify": round_commands.verify_shards},
+    ),
     "experiment": (
         "Measuring",
-        "Measure the engine's claims on scenes whose truth is known.",
+        """Measure the engine's claims on scenes whose truth is known.
+
+        Examples::
+
+            data-engine experiment gap
+            data-engine experiment families --out families
+        """,
         {
             "rounds": experiment_commands.rounds,
             "silence": experiment_commands.silence,
@@ -66,7 +82,12 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
     ),
     "weights": (
         "Installation",
-        "Get and check the weight files of others.",
+        """Get and check the weight files of others.
+
+        Examples::
+
+            data-engine weights fetch clapsep laion-clap roberta-base
+        """,
         {"fetch": weight_commands.fetch, "forget": weight_commands.forget},
     ),
 }
@@ -128,6 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:  # the one place where a fault becomes an exit status
         if mode.debug:
             traceback.print_exception(fault)
+        if isinstance(fault, OSError) and (repair := repairable(fault, str(fault.filename or "the result"))):
+            return _fail(USER_ERROR, str(repair))
         return _fail(FAULT, f"{type(fault).__name__}: {fault} (run again with --debug for the stack trace)")
     if status == INTERRUPTED:
         return _fail(INTERRUPTED, f"interrupted: {mode.after_interruption}")

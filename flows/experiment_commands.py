@@ -19,6 +19,7 @@ from data_specs.config import load_config
 from data_specs.errors import UserError
 from flows import output
 from flows.console import terminal_progress
+from flows.folders import check_folder
 
 
 class ExperimentSize(StrEnum):
@@ -28,14 +29,24 @@ class ExperimentSize(StrEnum):
     small = "small"
 
 
-Sources = Annotated[str, typer.Option(help="Clip list with one label per recording and a split column.")]
-Single = Annotated[list[str], typer.Option(help="Split of single-source training clips; may be repeated.")]
-Natural = Annotated[list[str], typer.Option(help="Split that is mixed into natural clips; may be repeated.")]
-Test = Annotated[list[str], typer.Option(help="Split that is mixed into test scenes; may be repeated.")]
-Out = Annotated[Path, typer.Option(help="Folder for checkpoints, results.json and the tables.")]
+Sources = Annotated[
+    str, typer.Option(metavar="LIST", help="Clip list with one label per recording and a split column.")
+]
+Single = Annotated[
+    list[str], typer.Option(metavar="SPLIT", help="Split of single-source training clips; may be repeated.")
+]
+Natural = Annotated[
+    list[str], typer.Option(metavar="SPLIT", help="Split that is mixed into natural clips; may be repeated.")
+]
+Test = Annotated[
+    list[str], typer.Option(metavar="SPLIT", help="Split that is mixed into test scenes; may be repeated.")
+]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for checkpoints, results.json and the tables.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds.")]
 Amount = Annotated[ExperimentSize, typer.Option(help="Steps and scenes: default, or small for a try.")]
-Settings = Annotated[str, typer.Option(help="Preset or YAML file; gate, training and model come from it.")]
+Settings = Annotated[
+    str, typer.Option(metavar="CONFIG", help="Preset or YAML file; gate, training and model come from it.")
+]
 
 
 def rounds(
@@ -130,6 +141,7 @@ def over_separation(out: Out, seeds: Seeds = 3, size: Amount = ExperimentSize.de
         data-engine experiment over-separation --out res
         data-engine experiment over-separation --out try --size small --seeds 1
     """
+    check_folder(out)
     from pipeline.experiments import over_separation as study
 
     chosen = study.SMALL if size == ExperimentSize.small else study.DEFAULT
@@ -142,15 +154,23 @@ def over_separation(out: Out, seeds: Seeds = 3, size: Amount = ExperimentSize.de
 
 
 def families(
-    out: Annotated[Path, typer.Option(help="Folder for results.json, table and figure.")],
-    sources: Annotated[str, typer.Option(help="'builtin', or a clip list as for the other experiments.")] = "builtin",
-    train: Annotated[list[str] | None, typer.Option(help="Split to mix training scenes of; may be repeated.")] = None,
-    test: Annotated[list[str] | None, typer.Option(help="Split to mix test scenes of; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.json, table and figure.")],
+    sources: Annotated[
+        str, typer.Option(metavar="LIST|builtin", help="'builtin', or a clip list as for the other experiments.")
+    ] = "builtin",
+    train: Annotated[
+        list[str] | None, typer.Option(metavar="SPLIT", help="Split to mix training scenes of; may be repeated.")
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option(metavar="SPLIT", help="Split to mix test scenes of; may be repeated.")
+    ] = None,
     seeds: Seeds = 3,
     minutes: Annotated[
         float | None, typer.Option(min=0.001, help="Training time of every run: the processor's on a CPU. Default: 5.")
     ] = None,
-    family: Annotated[list[str] | None, typer.Option(help="Only this family; may be repeated. Default: all.")] = None,
+    family: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this family; may be repeated. Default: all.")
+    ] = None,
     size: Amount = ExperimentSize.default,
 ) -> None:
     """Which way to learn from the same scenes in the same time? One table and one figure over all families.
@@ -162,6 +182,7 @@ def families(
         data-engine experiment families --sources clips.csv --train fold1 --test fold2 --out esc --minutes 2
         data-engine experiment families --out try --family weak --family supervised --size small
     """
+    check_folder(out)
     from pipeline.experiments.families import FAMILIES
     from pipeline.experiments.family_runs import SMALL, FamilyExperiment, run_families
 
@@ -185,9 +206,16 @@ def families(
 
 
 def gap(
-    sources: Annotated[str, typer.Option(help="'builtin', or a clip list as for the other experiments.")] = "builtin",
-    split: Annotated[list[str] | None, typer.Option(help="Split of the list to take; may be repeated.")] = None,
-    clap: Annotated[list[str] | None, typer.Option(help="Query encoder; may be repeated. Default: embedded.")] = None,
+    sources: Annotated[
+        str, typer.Option(metavar="LIST|builtin", help="'builtin', or a clip list as for the other experiments.")
+    ] = "builtin",
+    split: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPLIT", help="Only this split of the list; may be repeated."),
+    ] = None,
+    clap: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Query encoder; may be repeated. Default: embedded.")
+    ] = None,
 ) -> None:
     """How far are sounds from their texts in a query encoder? The mean cosine of both, up to 64 sounds.
 
@@ -206,7 +234,7 @@ def gap(
     if sources == "builtin":
         sounds = list(builtin_sounds(sample_rate_hz=QUERY_RATE_HZ))
     else:
-        clips = clips_of(sources, split or (), Config(), terminal_progress())
+        clips = clips_of(sources, split or ("",), Config(), terminal_progress())
         sounds = list(clip_sounds(clips, sample_rate_hz=QUERY_RATE_HZ))
     found = {name: gap_of(sounds, load_query_encoder(name)) for name in clap or ["embedded"]}
     rows = [
@@ -230,6 +258,7 @@ def _over_seeds(
     run: Callable[..., list[dict[str, Any]]], splits: Splits, out: Path, seeds: int, size: ExperimentSize, config: str
 ) -> list[dict[str, Any]]:
     """The results of an experiment for every seed, each in its own folder."""
+    check_folder(out)
     from pipeline.experiments.material import DEFAULT, SMALL, read_material
 
     settings = load_config(config)

@@ -17,6 +17,7 @@ from data_specs.labels import UnknownLabelError, label_table
 from flows.chosen_model import Checkpoint, ModelOf, chosen_model, load_chosen
 from flows.completion import complete_label
 from flows.console import terminal_progress
+from flows.folders import check_folder
 from flows.output import mode, note, result
 
 if TYPE_CHECKING:
@@ -62,16 +63,18 @@ def separate(
         data-engine separate field/ --label Rain --out tracks --checkpoint workspace
     """
     from pipeline.recordings import find_recordings
-    from pipeline.stem_files import StemNames
 
     recordings = find_recordings(audio, out)
     labels = [_named(text) for text in label]
+    from pipeline.stem_files import StemNames  # draws: slow to import, and no error of the user waits for it
+
     names = [StemNames.of(labels, out / recording.name, picture=picture) for recording in recordings]
     left = [
         recording
         for recording, own in zip(recordings, names, strict=True)
         if overwrite or not _is_done(own.all, skip_existing=skip_existing)
     ]
+    check_folder(out)
     progress = terminal_progress()
     separator = load_chosen(chosen_model(checkpoint=checkpoint, config=config), progress)
     from pipeline.stems import separate_recording
@@ -118,6 +121,8 @@ def _show(outcomes: list[dict[str, Any]], skipped: list[str]) -> None:
 
 def _named(text: str) -> str:
     """An AudioSet class by its display name; anything else as it is, which is said."""
+    if not text.strip():
+        raise UserError("a label needs letters or digits")
     try:
         return label_table().resolve(text)
     except UnknownLabelError as error:

@@ -12,6 +12,7 @@ import typer
 
 from data_specs.config import load_config
 from flows.console import terminal_progress
+from flows.folders import check_folder
 from flows.output import mode, note, result
 from flows.round_commands import ConfigName, WorkspaceUri
 
@@ -35,6 +36,7 @@ def train_unconditional(
         data-engine train-unconditional corpus.yaml --workspace workspace --out unconditional
         data-engine train-unconditional corpus.yaml --out better --start unconditional --steps 20000
     """
+    check_folder(out)
     from flows.status import absolute, absolute_config
     from pipeline.claim import claimed
     from pipeline.round import open_workspace

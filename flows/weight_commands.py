@@ -11,6 +11,7 @@ from rich.filesize import decimal
 
 from data_specs.errors import UserError
 from flows.console import terminal_progress
+from flows.folders import check_folder
 from flows.output import result
 
 
@@ -26,6 +27,8 @@ def fetch(
         data-engine weights fetch clapsep laion-clap roberta-base panns
         data-engine weights fetch panns --out carry-me
     """
+    if out is not None:
+        check_folder(out)
     from models.weights import WeightStore
     from pipeline.progress import showing_downloads
 

@@ -53,6 +53,13 @@ def test_every_command_has_a_help_of_80_columns_with_examples_and_the_same_outpu
     )
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_has_a_help_with_examples(capsys, group):
+    assert main([group, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("Examples") + 1].startswith(f"  data-engine {group} ")
+
+
 def test_help_has_colours_only_where_they_are_wanted(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert main(["run", "--help"]) == 0
@@ -81,14 +88,28 @@ def test_without_arguments_the_help_is_shown(capsys):
         (["separate", "nothing.wav", "--label", "Bark", "--out", "tracks"], "no file or folder nothing.wav"),
         (["soundscapes", "--sources", "nothing.csv", "--count", "1", "--out", "scenes"], "nothing.csv"),
         (["evaluate", "--pairs", "nothing.csv", "--root", ".", "--out", "m.json"], "nothing.csv"),
+        (
+            ["evaluate", "--scenes", ".", "--out", "m.json"],
+            "has no truth.csv: give a folder that",
+        ),
+        (["separate", "file", "--label", "", "--out", "tracks"], "a label needs letters or digits"),
+        (["experiment", "gap", "--sources", "nothing.csv"], "no file nothing.csv"),
+        (["evaluate", "--pairs", "file", "--out", "."], "is a folder: give the name of a file as --out"),
+        (
+            ["soundscapes", "--sources", "builtin", "--count", "1", "--out", "file/scenes"],
+            "file is a file, not a folder",
+        ),
+        (["separate", "file", "--label", "Bark", "--out", "file"], "file is a file, not a folder: give another --out"),
+        (["pretrain", "--out", "weights", "--scratch", "file"], "file is a file, not a folder: give another --scratch"),
     ],
 )
 def test_errors_of_the_user_are_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, text):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
     status, line = failure(capsys, *arguments)
     assert status == 2
     assert text in line
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_an_unknown_key_is_named_before_any_work(capsys, tmp_path):
