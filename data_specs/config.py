@@ -486,8 +486,10 @@ def _explain(error: ValidationError) -> str:
     section: Any = Config
     for part in problem["loc"][:-1]:
         section = _inner_section(section, str(part))
-    close = difflib.get_close_matches(str(problem["loc"][-1]), section.model_fields, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(section.model_fields)}"
+    key = str(problem["loc"][-1])
+    close = difflib.get_close_matches(key, section.model_fields)
+    closest = max(close, key=lambda name: name[:3] == key[:3], default="")
+    hint = f"did you mean {closest!r}?" if close else f"known keys are {', '.join(section.model_fields)}"
     return f"unknown key {where!r}: {hint}"
 
 

@@ -123,6 +123,8 @@ def _read(path: Path) -> "Throughput":
         return Throughput.model_validate_json(path.read_text("utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} holds no figures of data-engine plan --save: it is not text") from None
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "it"
         raise UserError(f"{path} holds no figures of data-engine plan --save: {where} does not fit") from None

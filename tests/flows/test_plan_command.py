@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from flows.cli import main
 from tests.pipeline.test_estimate import FIGURES
 
@@ -30,7 +32,8 @@ def test_a_plan_as_json_adds_up(tmp_path, capsys):
     assert content["bound"] in {stage["stage"] for stage in content["stages"]}
 
 
-def test_a_file_that_holds_no_figures_is_the_users_error(tmp_path, capsys):
-    (tmp_path / "figures.json").write_text("{}")
+@pytest.mark.parametrize("content", [b"{}", b"\xff\xf1"])
+def test_a_file_that_holds_no_figures_is_the_users_error(tmp_path, capsys, content):
+    (tmp_path / "figures.json").write_bytes(content)
     assert main(["plan", "embedded", *JOB, "--measured", str(tmp_path / "figures.json")]) == 2
     assert "holds no figures of data-engine plan --save" in capsys.readouterr().err
