@@ -60,7 +60,7 @@ def demo(
     )
     _run(preset, workspace, clips=None, rounds=rounds)
     note(
-        "Next:\n"
+        "Try:\n"
         f"  data-engine status {workspace}\n"
         f"  data-engine shards verify {workspace}\n"
         f"  data-engine separate RECORDING.wav --label Bark --label Rain --out tracks --checkpoint {workspace}\n"
