@@ -60,14 +60,15 @@ def decide(current: Mapping[str, Any], candidate: Mapping[str, Any], config: Con
         if other is None:
             return decision(False, f"the current checkpoint has no finite {title} to compare with")
         gains_db[title] = own - other
-        parts.append(f"{title} {own:.2f} dB against {other:.2f}")
+        parts.append(f"{title} {own:.2f} dB instead of {other:.2f}")
     if current.get("set") != candidate.get("set"):
         return decision(False, "current and candidate were evaluated on different mixtures")
-    comparison = f"{', '.join(parts)} of the current checkpoint"
+    comparison = ", ".join(parts)
     worse = [title for title, gain_db in gains_db.items() if gain_db < -tolerance_db]
     if worse:
         limit = f" by more than {tolerance_db:g} dB" if tolerance_db else ""
-        return decision(False, f"{comparison}: worse in {' and '.join(worse)}{limit}")
+        where = "both" if len(worse) == len(FIGURES) else worse[0]
+        return decision(False, f"{comparison}: worse in {where}{limit}")
     return decision(True, comparison if min(gains_db.values()) >= 0 else f"{comparison}, within {tolerance_db:g} dB")
 
 

@@ -19,13 +19,24 @@ from data_specs.scores import SCORES
 from pipeline.report.history import Past, history, settings_of, stored_summary
 from pipeline.report.problems import Findings, find_problems
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary
-from pipeline.report.tables import calibration_rows, evaluation_rows, stage_rows, time_rows, wanted_rows, yield_rows
+from pipeline.report.tables import (
+    calibration_rows,
+    evaluation_rows,
+    label_rows,
+    source_rows,
+    stage_rows,
+    time_rows,
+    together_rows,
+    training_facts,
+    wanted_rows,
+    yield_rows,
+)
 from pipeline.report.words import amount_of_time, count, number, percent, plural, signed, tier_word
 from pipeline.workspace import Workspace
 
 LEVELS = {"bad": "look before use", "watch": "worth a look"}
 BAR = 24
-REASONS = 5
+REASONS, PAIRS = 5, 10
 KEY_NAME = 40
 """Characters of a workspace's name that its keys begin with."""
 
@@ -65,7 +76,7 @@ def round_artifacts(workspace: Workspace, round_number: int) -> list[Artifact]:
         Artifact(
             key=artifact_key("labels", workspace),
             description=f"{about}: yield per label",
-            table=_labels(past.summary),
+            table=_labels(past),
         ),
         Artifact(
             key=artifact_key("rounds", workspace),
@@ -105,20 +116,28 @@ def _markdown(rounds: Sequence[Past], findings: Findings, config: Config, addres
         kept = [(tier_word(t), summary.tiers[t].tracks, amount_of_time(summary.tiers[t].seconds)) for t in TIERS]
         parts += ["## Gate", _table(("tier", "tracks", "", "audio"), _barred(kept))]
         parts += ["## Audio per category", _categories(summary)]
+        parts += ["## Labels that share clips", _together(summary)]
         parts += ["## Scores", _scores(summary, rounds[-2].summary if len(rounds) > 1 else None)]
         parts += ["## Yield against threshold", _yields(rounds, summary)]
     if summary.wanted:
         parts += ["## Yield against wanted probability", _wanted(summary, state.calibration)]
+    sources = source_rows(summary)
+    if sources:
+        cells = [(row["title"], row["all"].tracks, *(row["tiers"][tier].tracks for tier in TIERS)) for row in sources]
+        parts += ["## Where the tracks come from", _table(("source", "tracks", *map(tier_word, TIERS)), cells)]
     calibrated = calibration_rows(state.calibration)
     if calibrated:
         rows = [(f"best {row['best']}", percent(row["stated"]), percent(row["true"])) for row in calibrated]
         parts += ["## Calibration of the gate", _table(("tracks", "good, as it says", "good, in truth"), rows)]
     if state.metrics:
         parts += ["## Evaluation", _evaluations(rounds)]
+    trained = training_facts(state.training)
+    if trained:
+        parts += ["## Training", _table(("", ""), trained.items())]
     times = time_rows(state, summary, config)
     if times:
-        bars = [(row["stage"], row["seconds"], f"{row['cpu_h']:.3f}", f"{row['gpu_h']:.3f}") for row in times]
-        columns = ("stage", "seconds", "", "CPU h", "GPU h")
+        bars = [(row["stage"], row["seconds"], *map(amount_of_time, (row["cpu_s"], row["gpu_s"]))) for row in times]
+        columns = ("stage", "seconds", "", "CPU time", "GPU time")
         parts += ["## Time and cost", _table(columns, _barred(bars))]
     return "\n\n".join(parts) + "\n"
 
@@ -156,6 +175,11 @@ def _categories(summary: RoundSummary) -> str:
         for row in summary.categories
     ]
     return _table(("category", "single-source clips", *map(tier_word, KEPT_TIERS), "all"), rows)
+
+
+def _together(summary: RoundSummary) -> str:
+    rows = [(f"{label} and {other}", clips) for label, other, clips in together_rows(summary)[:PAIRS]]
+    return _table(("labels", "clips"), rows) if rows else "No two labels share a clip."
 
 
 def _scores(summary: RoundSummary, previous: RoundSummary | None) -> str:
@@ -218,18 +242,22 @@ def _evaluations(rounds: Sequence[Past]) -> str:
     return _table(("separator", "kept audio", *(f"{title} (dB)" for title in titles), "decision"), rows)
 
 
-def _labels(summary: RoundSummary) -> tuple[dict[str, Any], ...]:
+def _labels(past: Past) -> tuple[dict[str, Any], ...]:
+    rows = [(figures["label"], figures) for figures in label_rows(past.state, past.summary)]
     return tuple(
         {
             "label": row.label,
             "category": row.category,
+            "clips": row.clips,
             "tracks": row.all.tracks,
             **{tier_word(tier): row.tiers[tier].tracks if tier in row.tiers else 0 for tier in TIERS},
             "kept": percent(row.kept_share),
             "kept audio": amount_of_time(row.kept.seconds),
-            **{s.title: round(row.medians[s.name], 2) for s in SCORES if s.name in row.medians},
+            "SDRi (dB)": number(figures["sdri_db"]),
+            "change (dB)": signed(figures["change_db"]),
+            **{s.title: number(row.medians.get(s.name)) for s in SCORES if s.name in past.summary.scores},
         }
-        for row in summary.labels
+        for row, figures in rows
     )
 
 

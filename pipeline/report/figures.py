@@ -21,12 +21,15 @@ from matplotlib.ticker import MaxNLocator
 from data_specs.scores import Score
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary, ScoreFigures
 from pipeline.report.svg import COLOURS, STYLE, new_figure, themed_svg
-from pipeline.report.words import amount_of_time, number, percent, plural, tier_word, time_unit
+from pipeline.report.tables import together_rows
+from pipeline.report.words import amount_of_time, number, percent, plural, sentence, tier_word, time_unit
 
 BINS_PER_BAR = 8
 NAMED_TRACKS = 4
 """A label needs so many tracks to be named as the best or the worst."""
 SMALL = {"width": 350, "height": 210}
+WIDE = 390
+"""Widths in CSS pixels of figures that stand three and two in a row; a phone shows either nearly as drawn."""
 
 
 class Figure(NamedTuple):
@@ -61,7 +64,7 @@ def score_figure(score: Score, figures: ScoreFigures, thresholds: Mapping[str, f
         for asking, value in thresholds.items():
             axes.axvline(value, color=COLOURS["ink"], linewidth=1, linestyle=(0, (3, 2)))
             axes.annotate(
-                f"{tier_word(asking)} {value:g}",
+                f"{tier_word(asking)} {value:g}" if score.unit else f"{tier_word(asking)} {value:.2f}",
                 (value, 1.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(3 if value == max(thresholds.values()) else -3, -2),
@@ -86,7 +89,7 @@ def category_figure(summary: RoundSummary) -> Figure:
     rows = [row for row in summary.categories if row.total_s > 0]
     unit_s, unit = time_unit(max((row.total_s for row in rows), default=1.0))
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=60 + 34 * max(1, len(rows)))
+        figure, axes = new_figure(width=WIDE, height=60 + 34 * max(1, len(rows)))
         left = np.zeros(len(rows))
         parts = [("single", [row.single_source_s for row in rows])]
         parts += [(tier, [row.tiers_s.get(tier, 0.0) for row in rows]) for tier in KEPT_TIERS]
@@ -134,15 +137,10 @@ def together_figure(summary: RoundSummary) -> Figure:
         axes.set(xlim=(-0.5, len(labels) - 1.5), ylim=(len(labels) - 0.5, 0.5))
         axes.spines[["left", "bottom"]].set_visible(False)
         svg = themed_svg(figure, "together", label="Clips that hold two labels at once")
-    found = sorted(
-        ((int(pairs[a, b]), labels[a], labels[b]) for a, b in zip(*np.nonzero(pairs), strict=True)),
-        key=lambda pair: (-pair[0], pair[1:]),
-    )
-    said = "; ".join(f"{a} and {b} ({plural(n, 'clip')})" for n, a, b in found[:3])
+    found = together_rows(summary)
+    said = "; ".join(f"{a} and {b} ({plural(n, 'clip')})" for a, b, n in found[:3])
     text = f"Most often together: {said}." if found else "No two of these labels share a clip."
-    return Figure(
-        "Labels that share clips", svg, text, ("labels", "", "clips"), tuple((a, b, n) for n, a, b in found[:40])
-    )
+    return Figure("Labels that share clips", svg, text, ("labels", "", "clips"), tuple(found[:40]))
 
 
 def label_figure(summary: RoundSummary, score: Score) -> Figure | None:
@@ -152,7 +150,7 @@ def label_figure(summary: RoundSummary, score: Score) -> Figure | None:
         return None
     most = max(row.all.tracks for row in rows)
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=290)
+        figure, axes = new_figure(width=WIDE, height=290)
         axes.scatter(
             [row.medians[score.name] for row in rows],
             [100 * row.kept_share for row in rows],
@@ -195,7 +193,7 @@ def training_figure(history: Mapping[str, Any]) -> Figure | None:
     if not loss and not validation:
         return None
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=240)
+        figure, axes = new_figure(width=WIDE, height=240)
         if loss:
             at = steps if len(steps) == len(loss) else range(1, len(loss) + 1)
             axes.plot(at, loss, color=COLOURS["grey"])
@@ -219,12 +217,12 @@ def training_figure(history: Mapping[str, Any]) -> Figure | None:
 
 
 def time_figure(seconds: Mapping[str, float], previous: Mapping[str, float]) -> Figure:
-    """Seconds per stage, this round's and the one before."""
+    """Seconds per stage, and a thin bar of the round before."""
     stages = list(seconds)
     unit_s, unit = time_unit(max(seconds.values()))
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=50 + 34 * len(stages))
-        axes.barh(range(len(stages)), [seconds[stage] / unit_s for stage in stages], 0.6, color=COLOURS["accent"], lw=0)
+        figure, axes = new_figure(width=WIDE, height=50 + 34 * len(stages))
+        axes.barh(range(len(stages)), [seconds[stage] / unit_s for stage in stages], 0.5, color=COLOURS["accent"], lw=0)
         for place, stage in enumerate(stages):
             axes.annotate(
                 amount_of_time(seconds[stage]),
@@ -235,8 +233,7 @@ def time_figure(seconds: Mapping[str, float], previous: Mapping[str, float]) -> 
                 fontsize=10.5,
             )
             if stage in previous:
-                x = previous[stage] / unit_s
-                axes.plot([x, x], [place - 0.42, place + 0.42], color=COLOURS["ink"], linewidth=1.5)
+                axes.barh(place + 0.36, previous[stage] / unit_s, 0.13, color=COLOURS["grey"], lw=0)
         axes.set_yticks(range(len(stages)), stages)
         axes.tick_params(axis="y", labelcolor=COLOURS["ink"])
         axes.invert_yaxis()
@@ -247,7 +244,8 @@ def time_figure(seconds: Mapping[str, float], previous: Mapping[str, float]) -> 
         svg = themed_svg(figure, "time", label="Time per stage")
     longest = max(seconds, key=lambda stage: seconds[stage])
     share = seconds[longest] / max(sum(seconds.values()), 1e-9)
-    text = f"{longest} took {percent(share)} of {amount_of_time(sum(seconds.values()))}."
+    text = f"{sentence(longest)} took {percent(share)} of {amount_of_time(sum(seconds.values()))}."
+    text += " The thin bars are the round before." * any(stage in previous for stage in stages)
     return Figure("Time per stage", svg, text)
 
 

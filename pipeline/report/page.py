@@ -29,6 +29,7 @@ from pipeline.report.figures import (
 from pipeline.report.flow_figure import flow_figure
 from pipeline.report.history import Past, settings_of
 from pipeline.report.listen import Gallery
+from pipeline.report.pictures import RANGE_DB, mel_range_hz
 from pipeline.report.problems import find_problems
 from pipeline.report.summary import KEPT_TIERS, TIERS, RoundSummary
 from pipeline.report.tables import (
@@ -39,6 +40,7 @@ from pipeline.report.tables import (
     source_rows,
     stage_rows,
     time_rows,
+    training_facts,
     yield_rows,
 )
 from pipeline.report.track_table import TrackTable
@@ -106,7 +108,9 @@ def round_page(
         evaluations=evaluation_rows(rounds),
         metrics=metric_rows(state.metrics),
         times=time_rows(state, summary, config),
-        training={name: value for name, value in state.training.items() if value not in (None, "", {})},
+        training=training_facts(state.training),
+        mel_range=mel_range_hz(config.audio.sample_rate_hz),
+        mel_depth_db=RANGE_DB,
         gallery=gallery,
         table=table,
         page_data=_page_data(state, summary, gallery, table),

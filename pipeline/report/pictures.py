@@ -29,17 +29,23 @@ _COLOURS = LinearSegmentedColormap.from_list(
 )
 
 
+def mel_range_hz(sample_rate_hz: int) -> tuple[float, float]:
+    """The lowest and the highest frequency of the pictures."""
+    return 50.0, min(14_000.0, sample_rate_hz / 2)
+
+
 class MelPictures:
     """Draws waveforms of one sample rate."""
 
     def __init__(self, *, sample_rate_hz: int) -> None:
+        lowest_hz, highest_hz = mel_range_hz(sample_rate_hz)
         self._mel = LogMel(
             sample_rate_hz=sample_rate_hz,
             n_fft=1024,
             hop_length=256,
             mel_bins=MEL_BINS,
-            f_min_hz=50.0,
-            f_max_hz=min(14_000.0, sample_rate_hz / 2),
+            f_min_hz=lowest_hz,
+            f_max_hz=highest_hz,
         )
 
     def loudest_db(self, waveform: np.ndarray) -> float:

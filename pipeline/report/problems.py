@@ -28,6 +28,8 @@ YIELD_FALL = 0.05
 LABEL_FALL, LABEL_TRACKS = 0.25, 20
 EMPTY_LABEL_TRACKS = 5
 WORSE_DB = 1.0
+LABEL_MIXTURES = 5
+"""A label that was heard in fewer held-out mixtures may be worse by chance."""
 PROMISE = 0.1
 
 
@@ -99,11 +101,16 @@ def _worse_labels(one: _Round) -> Iterator[Problem]:
     labels = (one.state.metrics.get("current") or {}).get("labels", {})
     worse = sorted((row["sdri_db"], name, row["n"]) for name, row in labels.items() if (row["sdri_db"] or 0.0) < 0)
     if worse:
+        sure = any(n >= LABEL_MIXTURES for _, _, n in worse)
         yield Problem(
-            level="bad",
+            level="bad" if sure else "watch",
             title=f"Separation makes {plural(len(worse), 'label')} worse than leaving the mixture alone",
             detail=f"SDR improvement on held-out mixtures: {_values(worse)}. "
-            "Their tracks are no better than the clips they come from.",
+            + (
+                "Their tracks are no better than the clips they come from."
+                if sure
+                else "So few mixtures may deceive: listen."
+            ),
             labels=tuple(name for _, name, _ in worse),
         )
 
@@ -214,7 +221,8 @@ def _drift(one: _Round) -> Iterator[Problem]:
             level="bad" if fall > 3 * YIELD_FALL else "watch",
             title=f"The gate keeps less than in round {before.round}: {percent(now.kept_share)} of the tracks, "
             f"{percent(before.kept_share)} before",
-            detail=f"{amount_of_time(now.kept.seconds)} kept, {amount_of_time(before.kept.seconds)} before.",
+            detail=f"{amount_of_time(now.kept.seconds)} kept, {amount_of_time(before.kept.seconds)} before."
+            + _other_gate(before, now),
         )
     for score in SCORES:
         if score.name not in before.scores or score.name not in now.scores:
@@ -239,6 +247,14 @@ def _drift(one: _Round) -> Iterator[Problem]:
             detail=f"{listed(said, 6)}.",
             labels=tuple(row.label for row in fallen),
         )
+
+
+def _other_gate(before: RoundSummary, now: RoundSummary) -> str:
+    """Where the gate is another one than in the round before, the shares do not compare."""
+    if not before.tracks or before.calibrated == now.calibrated:
+        return ""
+    gates = {True: "a calibrated gate", False: "the paper's thresholds"}
+    return f" Here {gates[now.calibrated]} decided, before {gates[before.calibrated]}."
 
 
 def _has_fallen(now: LabelFigures, before: LabelFigures | None) -> bool:

@@ -123,6 +123,8 @@ class Totals:
     def _add_score(self, score: Score, values: np.ndarray, labels: list[str], tiers: list[str]) -> None:
         finite = np.isfinite(values)
         bins = np.ceil(values[finite] / bin_width(score)).astype(np.int64) - 1
+        if not score.unit:  # shares and cosines of exactly zero belong to what is drawn right of it
+            bins[values[finite] == 0] = 0
         chosen = np.flatnonzero(finite).tolist()
         of_tier, of_label = self.scores[score.name], self.label_scores
         for row, number in zip(chosen, bins.tolist(), strict=True):

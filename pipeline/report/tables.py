@@ -17,7 +17,7 @@ from data_specs.records import StageCounts
 from pipeline.ledger import STAGES, RoundState
 from pipeline.report.history import EVALUATED_MODE, Past
 from pipeline.report.summary import KEPT_TIERS, Amount, RoundSummary
-from pipeline.report.words import MODE_TITLES, mean_of, ordered
+from pipeline.report.words import MODE_TITLES, count, listed, mean_of, number, ordered
 
 # Where a stage of the round counts its inputs in round.json, in the order data meets them, and what it counts.
 STAGE_TITLES = {
@@ -40,6 +40,18 @@ METRIC_TITLES = {
     "re_sdr_db": "Re-SDR of the remix",
 }
 ROUND_METRICS = ("sdri_db", "si_sdri_db", "silence_sdr_db", "re_sdr_db")
+TRAINING_TITLES = {
+    "skipped": ("no training", ""),
+    "steps": ("steps", ""),
+    "single_source_clips": ("single-source clips", ""),
+    "itt_tracks": ("ITT tracks", ""),
+    "sst_clips": ("SST clips", ""),
+    "final_loss_db": ("loss, mean of the last steps", ""),
+    "validation_sdri_db": ("validation SDRi", "dB"),
+    "matching_cosine": ("cosine of a sound and its label", ""),
+    "other_cosine": ("cosine of a sound and another label", ""),
+}
+"""Facts of a round's training: their words, and units."""
 RELIABLE_TRACKS = 10
 HEARING = ("tag", "separate")
 YIELD_THRESHOLDS_DB = (5.0, 10.0, 15.0, 20.0)
@@ -125,6 +137,17 @@ def wanted_rows(summary: RoundSummary, calibration: Mapping[str, Any]) -> list[d
     return rows
 
 
+def together_rows(summary: RoundSummary) -> list[tuple[str, str, int]]:
+    """Two labels and the clips that hold both, the most clips first."""
+    rows = [
+        (label, other, summary.together[row][column])
+        for row, label in enumerate(summary.together_labels)
+        for column, other in enumerate(summary.together_labels[:row])
+        if summary.together[row][column]
+    ]
+    return sorted(rows, key=lambda pair: (-pair[2], pair[:2]))
+
+
 def label_rows(state: RoundState, summary: RoundSummary) -> list[dict[str, Any]]:
     """Yield and quality per label: figures of the tracks, and SDRi of the separator that made them and its change."""
     current, candidate = ((state.metrics.get(side) or {}).get("labels", {}) for side in ("current", "candidate"))
@@ -177,9 +200,24 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def training_facts(training: Mapping[str, Any]) -> dict[str, str]:
+    """What the train stage said of itself, in words: title -> value."""
+    facts = {}
+    for name, (title, unit) in TRAINING_TITLES.items():
+        value = training.get(name)
+        if isinstance(value, int):
+            facts[title] = count(value)
+        elif isinstance(value, float):
+            facts[title] = number(value, unit)
+        elif value:
+            facts[title] = value
+    unreadable = list(training.get("problems") or ())
+    return facts | ({"left out, because it cannot be read": listed(unreadable)} if unreadable else {})
+
+
 def time_rows(state: RoundState, summary: RoundSummary, config: Config) -> list[dict[str, Any]]:
-    """Per stage: wall time, the CPU and GPU hours of its workers; for those that hear every clip, how much faster than
-    the clips' own length.
+    """Per stage in seconds: wall time, CPU and GPU time of its workers; for those that hear every clip, how much faster
+    than the clips' own length.
 
     Stages without workers of their own run on one CPU.
     """
@@ -193,8 +231,8 @@ def time_rows(state: RoundState, summary: RoundSummary, config: Config) -> list[
             {
                 "stage": stage,
                 "seconds": seconds,
-                "cpu_h": seconds * cpus / 3600,
-                "gpu_h": seconds * gpus / 3600,
+                "cpu_s": seconds * cpus,
+                "gpu_s": seconds * gpus,
                 "speed": summary.clips_s / seconds if summary.clips_s and stage in HEARING else None,
             }
         )

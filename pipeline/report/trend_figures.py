@@ -20,6 +20,7 @@ from pipeline.report.summary import KEPT_TIERS
 from pipeline.report.svg import COLOURS, STYLE, new_figure, themed_svg
 from pipeline.report.words import amount_of_time, number, percent, sentence, signed, tier_word, time_unit
 
+TREND = {"width": 370, "height": 245}
 METRICS = (("sdri_db", "SDRi", "sst"), ("si_sdri_db", "SI-SDRi", "single"))
 
 
@@ -32,7 +33,7 @@ def evaluation_figure(rounds: Sequence[Past]) -> Figure | None:
     if not evaluated:
         return None
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=270)
+        figure, axes = new_figure(**TREND)
         for metric, title, colour in METRICS:
             points = _points(evaluated, metric)
             axes.plot([x for x, _, _ in points], [y for _, y, _ in points], color=COLOURS[colour])
@@ -77,7 +78,7 @@ def kept_figure(rounds: Sequence[Past]) -> Figure | None:
     unit_s, unit = time_unit(max(past.summary.kept.seconds for past in rounds))
     places = [past.state.number for past in rounds]
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=270)
+        figure, axes = new_figure(**TREND)
         bottom = np.zeros(len(rounds))
         for tier in KEPT_TIERS:
             heights = np.array(
@@ -154,7 +155,7 @@ def duration_figure(rounds: Sequence[Past]) -> Figure | None:
     ]
     parts.append(([stage for stage in stages if stage not in longest], "rejected", 1.0))
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=270)
+        figure, axes = new_figure(**TREND)
         bottom = np.zeros(len(rounds))
         for own, colour, alpha in parts:
             heights = np.array([sum(past.state.timings_s.get(stage, 0) for stage in own) for past in rounds]) / unit_s

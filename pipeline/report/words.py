@@ -22,7 +22,7 @@ def number(value: float | None, unit: str = "", digits: int = 2) -> str:
     """A value with its unit; a dash for none."""
     if value is None:
         return NOTHING
-    text = f"{value:.{digits}f}".replace("-", MINUS)
+    text = f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS)  # no minus before a zero
     return f"{text} {unit}" if unit else text
 
 
@@ -47,9 +47,11 @@ def time_unit(longest_s: float) -> tuple[float, str]:
 
 
 def amount_of_time(seconds: float | None) -> str:
-    """How much audio or time: ``42 s``, ``12.5 min``, ``310 h``."""
+    """How much audio or time: ``42 s``, ``12.5 min``, ``310 h``; less than a tenth of a second is just that."""
     if seconds is None:
         return NOTHING
+    if 0 < seconds < 0.1:
+        return "< 0.1 s"
     unit_s, unit = time_unit(seconds)
     value = seconds / unit_s
     return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}" if unit != "s" else f"{value:.3g} {unit}"

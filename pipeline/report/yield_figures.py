@@ -14,7 +14,7 @@ from typing import Any
 
 import matplotlib
 
-from pipeline.report.figures import Figure
+from pipeline.report.figures import WIDE, Figure
 from pipeline.report.summary import RoundSummary
 from pipeline.report.svg import COLOURS, STYLE, new_figure, themed_svg
 from pipeline.report.tables import reliability_rows, wanted_rows
@@ -30,7 +30,7 @@ def yield_figure(summary: RoundSummary, previous: RoundSummary | None) -> Figure
     marks = summary.thresholds.get("re_sdr_db", {})
     unit_s, unit = time_unit(max(row.tracks_s for row in summary.yields))
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=270)
+        figure, axes = new_figure(width=WIDE, height=270)
         for one, colour in ((previous, "grey"), (summary, "sst")):
             if one is not None and one.yields:
                 x = [row.threshold_db for row in one.yields]
@@ -73,7 +73,7 @@ def wanted_figure(summary: RoundSummary, calibration: Mapping[str, Any], previou
     marks = summary.thresholds["good_probability"]
     reliable = reliability_rows(calibration)
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(width=430, height=310)
+        figure, axes = new_figure(width=WIDE, height=310)
         if previous is not None and previous.wanted:
             axes.plot(*_shares(previous, "tracks"), color=COLOURS["grey"], label=f"kept in round {previous.round}")
         for tier, field in _FIELDS.items():

@@ -31,7 +31,7 @@ def mean(value):
 def test_a_candidate_replaces_when_it_is_no_worse_within_the_tolerance(before, after, config, promoted):
     decision = decide(metrics(before), metrics(after), config)
     assert decision.promoted is promoted
-    assert f"SDRi {after:.2f} dB against {before:.2f}" in decision.reason
+    assert f"SDRi {after:.2f} dB instead of {before:.2f}" in decision.reason
     assert (decision.current_sdri_db, decision.candidate_sdri_db) == (before, after)
 
 

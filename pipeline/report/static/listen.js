@@ -5,7 +5,7 @@
 (() => {
   const place = document.getElementById("listen-clips");
   if (!place) return;
-  const { page, element, select, number, withUnit, tierWord } = dataEngine;
+  const { page, element, select, number, withUnit, tierWord, configuration } = dataEngine;
   const status = document.getElementById("listen-status");
   const SHOWN = 8;
   const PLAY = "M2 1 L11 6 L2 11 Z", PAUSE = "M2 1 H5 V11 H2 Z M7 1 H10 V11 H7 Z";
@@ -94,6 +94,13 @@
     return page.scores.filter((score) => track.scores[score.name] !== null && track.scores[score.name] !== undefined);
   }
 
+  /** Scores as elements that do not break within, with dots between. */
+  function scoreList(track, wanted, scope = "track") {
+    return scoresOf(track).filter((score) => score.scope === scope && wanted(score))
+      .map((score) => element("span", { className: "one", title: score.meaning }, `${score.title} ${withUnit(track.scores[score.name], score)}`))
+      .flatMap((one, place) => (place ? [" · ", one] : [one]));
+  }
+
   function what(entry) {
     const heard = entry.heard ? element("span", { className: "soft", title: "what the tagger hears, with its scores" },
       `tagger: ${entry.heard.map(([name, score]) => `${name} ${number(score)}`).join(", ")}`,
@@ -102,15 +109,18 @@
       return element("div", { className: "what" }, element("b", {}, TITLES[entry.kind]), element("span", { className: "soft" }, ABOUT[entry.kind]), heard);
     }
     const track = entry.track;
-    const [own, others] = [true, false].map((leading) => scoresOf(track)
-      .filter((score) => score.scope === "track" && score.leading === leading)
-      .map((score) => `${score.title} ${withUnit(track.scores[score.name], score)}`).join(" · "));
+    const own = scoreList(track, (score) => score.leading);
     const tier = track.outcome === "failed" ? "failed" : track.tier;
     return element("div", { className: "what" },
       element("b", {}, track.label), " ", element("span", { className: `badge ${tier}` }, tierWord(tier)),
-      own ? element("span", { className: "soft" }, own) : null,
-      track.reason ? element("span", { className: "soft" }, track.reason) : null, heard,
-      others ? element("details", { className: "soft" }, element("summary", {}, "more scores"), others) : null);
+      own.length ? element("span", { className: "soft" }, own) : null,
+      track.reason ? element("span", { className: "soft" }, track.reason) : null, heard);
+  }
+
+  /** The scores that do not lead, as wide as the lane. */
+  function moreScores(entry) {
+    const others = entry.kind === "track" ? scoreList(entry.track, (score) => !score.leading) : [];
+    return others.length ? element("details", { className: "others soft" }, element("summary", {}, "more scores"), others) : null;
   }
 
   function fact(title, ...content) {
@@ -129,7 +139,7 @@
         source.problems && source.problems.length ? fact("notes", source.problems.join(", ")) : null,
         source.recipe ? fact("recipe", link(source.recipe, "how this scene was mixed")) : null,
         fact("clip", code(clip.id)),
-        fact("separated with", code(first.checkpoint), first.source === "label_free" ? ", without labels" : "", ", configuration ", code(first.config_hash), `, round ${page.round}`),
+        fact("separated with", code(first.checkpoint), first.source === "label_free" ? ", without labels" : "", ", configuration ", configuration(first.config_hash), `, round ${page.round}`),
         fact("manifest", link(`../tracks/${clip.unit}.parquet`, `tracks/${clip.unit}.parquet`)),
         fact("shard", ...(shards.length ? shards.map((name) => link(`../shards/${name}`, `shards/${name}`)) : ["in none"])),
         fact("audio", clip.again ? "separated again for this page: shards hold no rejected tracks" : "as it is in the shard"),
@@ -141,7 +151,7 @@
     const holder = { lanes: [], position: 0, seconds: clip.source.duration_s || 1 };
     const labels = clip.lanes.filter((lane) => lane.kind === "track").map((lane) => lane.track.label);
     const first = clip.lanes.find((lane) => lane.kind === "track").track;
-    const shared = scoresOf(first).filter((score) => score.scope === "clip").map((score) => `${score.title} ${withUnit(first.scores[score.name], score)}`).join(" · ");
+    const shared = scoreList(first, () => true, "clip");
     const name = clip.source.path ? clip.source.path.split("/").pop() : clip.id;
     const article = element("article", { className: "cliparticle", "data-clip": clip.id },
       element("header", {}, element("h3", {}, labels.join(" + ")), element("span", { className: "soft" }, shared), element("span", { className: "soft" }, element("code", {}, name))));
@@ -149,9 +159,9 @@
       const title = `${entry.kind === "track" ? entry.track.label : TITLES[entry.kind].toLowerCase()} of clip ${clip.id}`;
       if (entry.audio) {
         const lane = laneOf(holder, entry, title);
-        article.append(element("div", { className: "lane", "data-kind": entry.kind }, lane.button, what(entry), lane.wave, lane.audio));
+        article.append(element("div", { className: "lane", "data-kind": entry.kind }, lane.button, what(entry), lane.wave, moreScores(entry) || "", lane.audio));
       } else {
-        article.append(element("div", { className: "lane silent", "data-kind": entry.kind }, element("span"), what(entry), element("div", { className: "wave soft" }, "no audio")));
+        article.append(element("div", { className: "lane silent", "data-kind": entry.kind }, element("span"), what(entry), element("div", { className: "wave soft" }, "no audio"), moreScores(entry) || ""));
       }
     }
     article.append(lineage(clip));
@@ -195,7 +205,7 @@
   }
 
   function chosen() {
-    const found = clips.filter((clip) => !wishes.tagger || unheard(clip)).map((clip) => [clip, tracksOf(clip).filter(matches)]).filter(([, tracks]) => tracks.length);
+    const found = clips.filter((clip) => (!wishes.tagger || unheard(clip)) && (!wishes.clip || clip.id === wishes.clip)).map((clip) => [clip, tracksOf(clip).filter(matches)]).filter(([, tracks]) => tracks.length);
     if (!wishes.sort) return found.map(([clip]) => clip);
     const [name, order] = wishes.sort.split(" "), sign = order === "low" ? 1 : -1;
     const value = (tracks) => {
@@ -227,7 +237,7 @@
   const controls = {};
   function build() {
     const tracks = clips.flatMap(tracksOf);
-    const wish = (name) => (event) => { wishes[name] = event.target.value; shown = SHOWN; render(); };
+    const wish = (name) => (event) => { wishes[name] = event.target.value; delete wishes.clip; shown = SHOWN; render(); };
     const tiers = [...new Set(tracks.map(tierOf))];
     controls.label = select("Label", [["", "all labels"], ...counted(tracks.map((track) => track.label))], wish("label"));
     controls.decision = select("Decision", [["", "all"], ["kept", "kept"], ...tiers.map((tier) => [tier, tierWord(tier)])], wish("decision"));
@@ -238,7 +248,7 @@
     document.getElementById("listen-controls").append(...Object.values(controls).map((control) => control.label), reset);
   }
 
-  /** Set the filters; anything not in ``wanted`` is cleared. */
+  /** Set the filters (those with a control, and ``clip``, an id); anything not in ``wanted`` is cleared. */
   function choose(wanted) {
     wishes = { ...wanted };
     for (const [name, control] of Object.entries(controls)) control.node.value = wishes[name] || "";
@@ -253,6 +263,10 @@
     return ready;
   }
 
+  dataEngine.listening = {
+    has: (clip) => open().then(() => clips.some((one) => one.id === clip)),
+    choose,
+  };
   document.getElementById("listen-controls").addEventListener("submit", (event) => event.preventDefault());
   document.querySelectorAll("[data-listen-label]").forEach((link) => link.addEventListener("click", () => open().then(() => choose({ label: link.dataset.listenLabel }))));
   dataEngine.whenNear(place.parentElement, open);

@@ -41,12 +41,19 @@ const dataEngine = (() => {
 
   const dash = "–";
   function number(value, digits = 2) {
-    return value === null || value === undefined || Number.isNaN(value) ? dash : value.toFixed(digits).replace("-", "−");
+    if (value === null || value === undefined || Number.isNaN(value)) return dash;
+    const text = value.toFixed(digits);
+    return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
   }
   function withUnit(value, score) {
     return score.unit && value !== null && value !== undefined ? `${number(value, 1)} ${score.unit}` : number(value);
   }
   function tierWord(tier) { return tier === "rejected" || tier === "failed" ? tier : tier.toUpperCase(); }
+
+  /** A configuration by its hash; round.json holds it. */
+  function configuration(hash) {
+    return element("a", { href: "../round.json" }, element("code", {}, hash || dash));
+  }
 
   /** Run something once when a node comes near the window. */
   function whenNear(node, run) {
@@ -121,5 +128,5 @@ const dataEngine = (() => {
   document.querySelectorAll("input[data-filters]").forEach((input) => input.addEventListener("input", () => filterTable(input)));
   markSection();
 
-  return { page, load, element, select, number, withUnit, tierWord, whenNear, receive: (name, value) => received.set(name, value) };
+  return { page, load, element, select, number, withUnit, tierWord, configuration, whenNear, receive: (name, value) => received.set(name, value) };
 })();

@@ -5,13 +5,14 @@
 (() => {
   const table = document.getElementById("tracks-table");
   if (!table) return;
-  const { page, element, select, number, tierWord } = dataEngine;
+  const { page, element, select, number, tierWord, configuration } = dataEngine;
   const status = document.getElementById("tracks-status"), pager = document.getElementById("tracks-pager");
-  const PAGE = 50, CODED = ["label", "tier", "reason"];
+  const PAGE = 50, CODED = ["label", "tier", "reason"], KEPT = ["sst", "itt"];
   const codes = {}, names = {}, places = {}, scores = {};
   const clip = [], index = [], seconds = [], chunkStarts = [];
   let rows = 0, loaded = 0, order = null, first = 0, sort = { key: null, descending: false };
-  const wishes = { label: "", tier: "", reason: "", text: "", score: "", from: null, to: null };
+  const NO_WISHES = { label: "", tier: "", reason: "", text: "", score: "", from: null, to: null };
+  const wishes = { ...NO_WISHES };
 
   for (const key of CODED) { codes[key] = []; names[key] = []; places[key] = new Map(); }
   for (const score of page.scores) scores[score.name] = [];
@@ -48,11 +49,13 @@
   // Choosing and sorting
 
   function collect() {
-    const wanted = Object.fromEntries(CODED.map((key) => [key, wishes[key] === "" ? -1 : places[key].get(wishes[key]) ?? -2]));
+    const kept = wishes.tier === "kept";
+    const wanted = Object.fromEntries(CODED.map((key) => [key, wishes[key] === "" || (kept && key === "tier") ? -1 : places[key].get(wishes[key]) ?? -2]));
     const text = wishes.text.trim().toLowerCase();
     const values = wishes.score ? scores[wishes.score] : null;
     const found = [];
     for (let row = 0; row < rows; row += 1) {
+      if (kept && !KEPT.includes(names.tier[codes.tier[row]])) continue;
       if (CODED.some((key) => wanted[key] !== -1 && codes[key][row] !== wanted[key])) continue;
       if (text && !clip[row].includes(text)) continue;
       if (values && wishes.from !== null && !(values[row] >= wishes.from)) continue;
@@ -122,7 +125,7 @@
         if (key === "seconds") return element("td", { className: "n" }, `${number(seconds[row], 1)} s`);
         if (key === "clip") return element("td", { className: "clip" }, element("button", { type: "button", "aria-expanded": "false" }, `${clip[row]}.${index[row]}`));
         if (key in scores) return element("td", { className: "n" }, number(scores[key][row]));
-        return element(key === "label" ? "th" : "td", key === "label" ? { scope: "row" } : {}, names[key][codes[key][row]]);
+        return element(key === "label" ? "th" : "td", key === "label" ? { scope: "row" } : { className: "reason" }, names[key][codes[key][row]]);
       }));
       line.addEventListener("click", () => toggle(line, row));
       return line;
@@ -154,13 +157,15 @@
     const code = (text) => element("code", {}, text || "–");
     const fact = (title, ...content) => element("div", {}, element("dt", {}, title), element("dd", {}, ...content));
     const unit = coded("unit"), shard = coded("shard");
+    const listening = dataEngine.listening, audible = listening && await listening.has(clip[row]);
     const others = page.scores.filter((score) => !score.leading && !Number.isNaN(scores[score.name][row]))
       .map((score) => `${score.title} ${number(scores[score.name][row])}`).join(" · ");
     const details = element("dl", { className: "facts wide" },
       fact("recording", code(coded("path")), coded("path") ? `, ${number(lineage.start_s[at], 1)} s to ${number(lineage.start_s[at] + lineage.duration_s[at], 1)} s` : ""),
+      audible ? fact("listen", element("a", { href: "#listen", onclick: () => listening.choose({ clip: clip[row] }) }, "to the clip and its tracks")) : null,
       others ? fact("scores", others) : null,
       fact("track", code(lineage.track_id[at]), ", negative query: ", coded("negatives") || "none"),
-      fact("separated with", code(coded("checkpoint")), coded("source") === "label_free" ? ", without labels" : "", ", configuration ", code(coded("config_hash")), `, round ${page.round}`),
+      fact("separated with", code(coded("checkpoint")), coded("source") === "label_free" ? ", without labels" : "", ", configuration ", configuration(coded("config_hash")), `, round ${page.round}`),
       fact("manifest", element("a", { href: `../tracks/${unit}.parquet` }, `tracks/${unit}.parquet`)),
       fact("shard", shard ? element("a", { href: `../shards/${shard}` }, `shards/${shard}`) : "in none", shard ? `, member ${clip[row]}.${index[row]}.flac` : ""));
     line.after(element("tr", { className: "open" }, element("td", { colSpan: columns().length }, details)));
@@ -179,17 +184,28 @@
   }
 
   function build() {
-    const options = (key, none) => [["", none], ...[...names[key]].filter(Boolean).sort((a, b) => a.localeCompare(b)).map((name) => [name, key === "tier" ? tierWord(name) : name])];
+    const options = (key, none) => [["", none], ...(key === "tier" ? [["kept", "kept"]] : []), ...[...names[key]].filter(Boolean).sort((a, b) => a.localeCompare(b)).map((name) => [name, key === "tier" ? tierWord(name) : name])];
     const asNumber = (value) => (value === "" ? null : Number(value));
     const label = select("Label", options("label", "all labels"), wish("label"));
     const tier = select("Decision", options("tier", "all"), wish("tier"));
     const reason = select("Reason", options("reason", "all reasons"), wish("reason"));
-    const score = select("Score", [["", "any"], ...page.scores.map((one) => [one.name, one.title])], wish("score"));
-    const from = element("input", { type: "number", step: "any", oninput: wish("from", asNumber) });
-    const to = element("input", { type: "number", step: "any", oninput: wish("to", asNumber) });
-    const text = element("input", { type: "search", placeholder: "id", oninput: wish("text") });
+    const bounded = wish("score");
+    const from = element("input", { type: "number", step: "any", disabled: true, oninput: wish("from", asNumber) });
+    const to = element("input", { type: "number", step: "any", disabled: true, oninput: wish("to", asNumber) });
+    const score = select("Score", [["", "any"], ...page.scores.map((one) => [one.name, one.title])], (event) => {
+      from.disabled = to.disabled = event.target.value === "";
+      bounded(event);
+    });
+    const text = element("input", { type: "search", placeholder: "clip id", oninput: wish("text") });
     const form = document.getElementById("tracks-controls");
-    form.append(label.label, tier.label, reason.label, score.label, element("label", {}, "from", from), element("label", {}, "to", to), element("label", {}, "Clip", text));
+    const reset = element("button", { type: "reset", className: "plainbutton" }, "Reset");
+    form.append(label.label, tier.label, reason.label, score.label, element("label", {}, "from", from), element("label", {}, "to", to), element("label", {}, "Clip", text), reset);
+    form.addEventListener("reset", () => {
+      clearTimeout(pause);
+      Object.assign(wishes, NO_WISHES);
+      from.disabled = to.disabled = true;
+      refresh();
+    });
     // The first chunk need not have every name: the lists are completed when somebody opens them.
     const complete = async () => {
       await all();

@@ -19,11 +19,16 @@ def test_markdown_says_what_the_page_says(written):
         "| round 2 | 24 s | 5.50 ± 2.00 |",
         "| start of round 1 |",
         "| 2 | 15 dB SST | 6 |",
+        '| Bark and &lt;script&gt;alert\\("x"\\)&lt;/script&gt; | 12 |',
+        "| loss, mean of the last steps | 1.00 |",
+        "| separate | 70 |",
     ):
         assert words in summary.markdown
     assert summary.description.startswith("Round 2 kept 24 of 24 tracks \\(100 %\\), 24 s of audio")
     stored = stored_summary(written, written.round_state(2), CONFIG)
     assert sum(row["tracks"] for row in labels.table) == stored.tracks
+    bark = next(row for row in labels.table if row["label"] == "Bark")
+    assert (bark["clips"], bark["SDRi (dB)"], bark["change (dB)"], bark["Re-SDR"]) == (12, "4.00", "+1.50", "12.00")
     assert [row["round"] for row in rounds.table] == [2, 1]
 
 

@@ -175,6 +175,29 @@ def test_the_table_of_tracks_filters_sorts_and_tells_lineage(open_page, written)
         assert words in lineage
 
 
+def test_the_table_of_tracks_resets_and_leads_to_what_can_be_heard(open_page, written):
+    page = open_page(address_of(written))
+    clip = opened_listen(page).first.get_attribute("data-clip")
+    rows = opened_tracks(page)
+    controls = page.locator("#tracks-controls")
+    assert controls.get_by_label("from").is_disabled()
+    controls.get_by_label("Decision").select_option("kept")
+    page.locator("#tracks-status", has_text="of 16 tracks").wait_for()
+    assert set(rows.locator(".badge").all_inner_texts()) == {"SST", "ITT"}
+    controls.get_by_label("Score").select_option("re_sdr_db")
+    assert controls.get_by_label("from").is_enabled()
+    controls.get_by_role("button", name="Reset").click()
+    page.locator("#tracks-status", has_text="of 24 tracks").wait_for()
+    controls.get_by_label("Clip").fill(clip)
+    page.locator("#tracks-status", has_text="of 2 tracks").wait_for()
+    rows.first.get_by_role("button").press("Enter")
+    page.locator("#tracks tr.open").get_by_role("link", name="to the clip and its tracks").click()
+    until(lambda: page.locator(CLIP).count() == 1)
+    assert page.locator(CLIP).get_attribute("data-clip") == clip
+    page.locator("#listen-controls").get_by_role("button", name="Reset").click()
+    until(lambda: page.locator(CLIP).count() > 1)
+
+
 def test_scores_that_do_not_lead_are_a_click_away(open_page, workspace):
     scores = {"good_probability": 0.8, "expected_si_sdr_db": 7.0, "softness": 0.3}
     add_round(workspace, 1, scores=scores, calibration={"gate": "calibrated", "caution": 0.0, "known": ["Bark"]})
@@ -204,7 +227,7 @@ def test_the_listening_sample_filters_and_sorts(open_page, written):
     page.locator("#listen-controls").get_by_label("Decision").select_option("rejected")
     assert 0 < clips.count() < everything
     assert set(clips.locator(".badge").all_inner_texts()) == {"rejected"}
-    page.get_by_role("button", name="Reset").click()
+    page.locator("#listen-controls").get_by_role("button", name="Reset").click()
     assert clips.count() == everything
     page.locator("#listen-controls").get_by_label("Sort by").select_option("re_sdr_db low")
     assert clips.first.locator(".badge").first.inner_text() == "rejected"

@@ -58,6 +58,20 @@ def test_a_good_round_has_no_problems_and_says_what_was_checked():
     assert "no kept track is nearly silent" in findings.fine
 
 
+@pytest.mark.parametrize(("n", "level"), [(9, "bad"), (1, "watch")])
+def test_a_label_that_few_mixtures_call_worse_is_only_worth_a_look(n, level):
+    side = {"labels": {"Bark": {"sdri_db": -1.0, "n": n}}}
+    (problem,) = find_problems(state(metrics={"current": side, "candidate": side}), good(), []).problems
+    assert (problem.level, problem.labels) == (level, ("Bark",))
+
+
+def test_a_fall_says_when_the_gate_is_another_one():
+    fallen = {"tiers": {"sst": Amount(tracks=40, seconds=400.0), "rejected": Amount(tracks=60, seconds=600.0)}}
+    other = good(2, thresholds={"good_probability": {"itt": 0.7}}, **fallen)
+    details = [problem.detail for problem in find_problems(state(), other, [Past(state(), good(1))]).problems]
+    assert details[0].endswith("Here a calibrated gate decided, before the paper's thresholds.")
+
+
 def test_what_could_not_be_checked_is_not_called_fine():
     first = find_problems(state(metrics={}, promotion=None), RoundSummary(round=1), []).fine
     assert first == ("the round is finished", "no input failed")

@@ -46,6 +46,12 @@ def test_every_track_is_counted_once_everywhere(workspace, summary):
     assert summary.clips_s == 12.0
 
 
+def test_a_share_of_zero_is_drawn_right_of_zero(workspace):
+    figures = summarised(tracks_of("a", "sst", silence_share=0.0), workspace).scores["silence_share"]
+    assert figures.of(TIERS) == {0: 2}
+    assert figures.quantile(0.5) >= 0.0
+
+
 def test_failed_rows_are_no_tracks(workspace):
     rows = tracks_of("a", "sst")
     failed = [row.model_copy(update={"outcome": "failed", "tier": "rejected", "reason": "broken"}) for row in rows]

@@ -62,8 +62,8 @@ def test_the_page_says_what_happened(written):
         "1 × empty file",
         "SDR improvement",
         "+0.50",
-        "separate took 99 % of 71 s.",
-        "final loss (dB)",
+        "Separate took 99 % of 71 s.",
+        "loss, mean of the last steps",
         "1 input of ingest failed",
         "The separator stays the old one: better.",
     ):
