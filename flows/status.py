@@ -16,6 +16,7 @@ from typing import Any
 
 from data_specs.config import Config, preset_names
 from data_specs.records import StageCounts
+from pipeline.claim import holder_of
 from pipeline.workspace import ClipSet, RoundState, Workspace
 
 CLIP_SETS: tuple[ClipSet, ...] = ("natural", "single_source")
@@ -73,6 +74,7 @@ def summary(workspace: Workspace, *, rounds: int | None = None) -> dict[str, Any
         "config_hash": config.digest(),
         "clips": {name: _clip_counts(workspace, name) for name in CLIP_SETS},
         "rounds": [_round_summary(workspace, state, aside) for state in states],
+        "in_use_by": holder_of(workspace.storage),
         "resume": _resume(workspace, config, rounds),
     }
 

@@ -36,6 +36,8 @@ def print_summary(content: dict[str, Any]) -> None:
     for state in content["rounds"]:
         if state["failure"]:
             console.print(f"  round {state['round']} stopped: {state['failure']}", markup=False, soft_wrap=True)
+    if content["in_use_by"]:
+        console.print(f"In use by a {content['in_use_by']}.", markup=False, soft_wrap=True)
     console.print(resume_line(content["resume"]), markup=False)
 
 

@@ -106,27 +106,30 @@ class Claim:
 
     def _is_held(self, name: str, age_s: float) -> bool:
         """Whether another claim counts; one that does not is removed."""
-        holder = self._holder(name)
+        holder = _holder(self._storage, name)
         if holder is not None and age_s <= LAPSE_S and not _is_dead(holder):
             return True
         self._storage.delete(f"{FOLDER}/{name}")
         return False
 
-    def _holder(self, name: str) -> dict[str, Any] | None:
-        try:
-            return json.loads(self._storage.read_bytes(f"{FOLDER}/{name}"))
-        except (FileNotFoundError, ValueError):
-            return None
-        except StorageError:  # a bucket's object that was replaced or removed while it was read
-            return {}
-
     def _refusal(self, name: str, age_s: float) -> str:
-        holder = self._holder(name) or {}
-        who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
+        holder = _holder(self._storage, name) or {}
         return (
-            f"{self._storage.uri} is in use by another {holder.get('purpose', 'run')} ({who}): wait until it is "
+            f"{self._storage.uri} is in use by another {_words(holder)}: wait until it is "
             f"finished; if that machine is down, its claim lapses in {max(1, round(LAPSE_S - age_s))} s"
         )
+
+
+def holder_of(storage: Storage) -> str:
+    """Who holds the storage now, in words; empty when nobody does.
+
+    It only looks, so claims of other machines are aged by this one's clock.
+    """
+    for name, then in storage.times(FOLDER).items():
+        holder = _holder(storage, name)
+        if holder and time.time() - then <= LAPSE_S and not _is_dead(holder):
+            return _words(holder)
+    return ""
 
 
 @contextmanager
@@ -148,6 +151,20 @@ def claimed(storage: Storage, *, purpose: str) -> Iterator[Claim]:
         claim.end()
         renewal.join()
         claim.release()
+
+
+def _holder(storage: Storage, name: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(storage.read_bytes(f"{FOLDER}/{name}"))
+    except (FileNotFoundError, ValueError):
+        return None
+    except StorageError:  # a bucket's object that was replaced or removed while it was read
+        return {}
+
+
+def _words(holder: dict[str, Any]) -> str:
+    who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
+    return f"{holder.get('purpose', 'run')} ({who})"
 
 
 def _this_process() -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """Which rounds are left to run, and what a summary says."""
 
+import os
+
 import pytest
 
 from data_specs.config import Config, load_config
 from flows.status import absolute_config, overrides_of, rounds_to_run, summary
+from pipeline.claim import claimed
 from pipeline.ledger import STAGES, RoundState
 from pipeline.workspace import Workspace
 
@@ -57,6 +60,13 @@ def test_the_summary_says_where_a_resume_begins(tmp_path):
         workspace.write_clips(name, [])
     assert summary(workspace)["resume"] == {"round": 2, "stage": STAGES[2], "units_done": 0}
     assert summary(workspace, rounds=1)["resume"] is None
+
+
+def test_the_summary_says_who_works_in_the_workspace(tmp_path):
+    workspace = with_rounds(tmp_path, 2)
+    with claimed(workspace.storage, purpose="run"):
+        assert summary(workspace)["in_use_by"].startswith(f"run (process {os.getpid()} on ")
+    assert summary(workspace)["in_use_by"] == ""
 
 
 def test_a_clip_list_takes_the_place_of_the_configured_corpus():
