@@ -18,11 +18,13 @@ Example::
 import logging
 import math
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 from data_specs.config import Config
+from data_specs.errors import UserError
 from pipeline.attempts import Attempts
 from pipeline.unit_jobs import Resources, UnitJob
 from pipeline.unit_workers import Alone, Done, PartWorker
@@ -40,6 +42,8 @@ _SYSTEM = {
     "core_worker_rpc_server_reconnect_timeout_max_s": 5,
 }
 
+CONNECT_S = 20.0
+
 HOPELESS_UNITS = 3
 """So many units in a row without a clip that can be done are no accident any more."""
 
@@ -52,13 +56,20 @@ class DoneUnit(NamedTuple):
 
 
 def start_ray(config: Config) -> None:
-    """Join the cluster of ``RAY_ADDRESS``, or start Ray in this process; nothing happens when it runs already."""
+    """Join the cluster of ``RAY_ADDRESS``, or start Ray in this process; nothing happens when it runs already.
+
+    Raises:
+        UserError: ``RAY_ADDRESS`` is no address.
+        ConnectionError: nothing answers there.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    _check_address(address)  # Ray would wait for minutes
     import ray  # takes a second: only those who need it pay
 
     if ray.is_initialized():
         return
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if not os.environ.get("RAY_ADDRESS"):
+    if not address:
         workers = config.workers
         options |= {
             "address": "local",
@@ -72,8 +83,30 @@ def start_ray(config: Config) -> None:
             "include_dashboard": False,
             "_system_config": _SYSTEM,
         }
-    with _muted_stderr():
-        ray.init(**options)
+    try:
+        with _muted_stderr():
+            ray.init(**options)
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        raise RuntimeError("Ray did not start within its half minute: this machine is too busy, run again") from error
+
+
+def _check_address(address: str) -> None:
+    """Make sure that something answers at ``host:port`` or ``ray://host:port``; other words are Ray's to understand."""
+    if address in ("", "auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"RAY_ADDRESS is {address!r}: give host:port, ray://host:port or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConnectionError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({reason.lower()}): "
+            "start it, or unset RAY_ADDRESS to work on this machine"
+        ) from error
 
 
 @contextmanager
