@@ -90,7 +90,7 @@ def separate(
                     recording.path, labels, separator, out=out / recording.name, picture=picture, progress=progress
                 )
             except Exception as error:  # the one place where what is wrong with a recording becomes its outcome
-                if len(left) == 1:
+                if len(recordings) == 1:
                     raise
                 outcomes.append(_failed(recording, error))
                 progress.say(f"failed: {outcomes[-1]['reason']}")

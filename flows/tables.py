@@ -16,13 +16,13 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-WIDTH_OUTSIDE_A_TERMINAL = 100
+WIDTH_OUTSIDE_A_TERMINAL, WIDTH_WITH_PATHS = 100, 240
 
 
-def stdout_console() -> Console:
-    """A console on standard output that does not fold tables in log files."""
+def stdout_console(width: int = WIDTH_OUTSIDE_A_TERMINAL) -> Console:
+    """A console on standard output; ``width`` keeps it from folding tables in log files and pipes."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH_OUTSIDE_A_TERMINAL)
+    return console if console.is_terminal else Console(highlight=False, width=width)
 
 
 def print_summary(content: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ def print_doctor(facts: dict[str, Any]) -> None:
 
 def print_separation(outcomes: Sequence[dict[str, Any]]) -> None:
     """What every track holds of its recording, then what went wrong, and the number of recordings by outcome."""
-    console = stdout_console()
+    console = stdout_console(WIDTH_WITH_PATHS)
     separated = [one for one in outcomes if one["outcome"] == "separated"]
     if separated:
         console.print(_tracks_table(separated))

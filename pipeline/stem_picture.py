@@ -101,7 +101,7 @@ def draw(rows: Sequence[tuple[str, Strip]], *, title: str, path: Path) -> None:
         axes.set_yticks([_band(hz, strip.sample_rate_hz) for hz in ticks_hz], [f"{hz / 1000:g} kHz" for hz in ticks_hz])
         axes.tick_params(labelsize=7)
         axes.set_title(caption, parse_math=False, fontsize=8, loc="left", pad=2)
-    panels[-1].set_xlabel("s", fontsize=8)
+    panels[-1].set_xlabel("time (s)", fontsize=8)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font lacks stay boxes
         figure.savefig(path, format="png", dpi=110)

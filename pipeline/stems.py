@@ -11,6 +11,7 @@ Example::
     stems.tracks[0].energy_share_db, stems.tracks[0].heard       # -6.2, "yes"
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,18 +101,23 @@ def separate_recording(
                 raise AudioError("empty file")
             *shares_db, residual_share_db = writer.energy_shares_db
             fits = loudest.fits(labels, separator.encoder, sample_rate_hz=rate)
-            captions = [f"{name}: {share:.1f} dB" for name, share in zip(labels, shares_db, strict=True)]
-            writer.publish(title=path.name, captions=["recording", *captions, f"residual: {residual_share_db:.1f} dB"])
+            found = tuple(StemTrack(*one) for one in zip(labels, shares_db, fits, strict=True))
+            captions = [f"{one.label}: {_share(one.energy_share_db)}, heard: {one.heard}" for one in found]
+            writer.publish(title=path.name, captions=["recording", *captions, f"residual: {_share(residual_share_db)}"])
             return Stems(
                 recording=path,
                 names=names,
                 duration_s=writer.frames / rate,
                 truncated=reader.truncated,
-                tracks=tuple(StemTrack(*one) for one in zip(labels, shares_db, fits, strict=True)),
+                tracks=found,
                 residual_share_db=residual_share_db,
             )
     except AudioError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def _share(share_db: float) -> str:
+    return f"{share_db:.1f} dB" if math.isfinite(share_db) else "silent"
 
 
 def negatives_of(labels: Sequence[str]) -> list[list[str]]:

@@ -49,11 +49,12 @@ def test_one_that_fails_does_not_stop_the_others_and_is_the_exit_status(capsys, 
     np.testing.assert_allclose(sum(parts), soundfile.read("field/deep/stereo.flac", dtype="float32")[0], atol=1e-5)
     assert (recordings / stereo["picture"]).is_file()
 
-    arguments = [word for word in arguments if word != "--json"]
     assert main([*arguments, "--skip-existing"]) == 2, "the broken one is tried again"
     printed = capsys.readouterr()
-    assert "not audio" in printed.err
+    assert "failed: field/broken.wav: not audio" in printed.err
     assert "no AudioSet class: taken as free text" in printed.err
+    again = [one["outcome"] for one in json.loads(printed.out)["recordings"]]
+    assert sorted(again) == ["failed", "skipped", "skipped"]
 
     assert main(arguments) == 2
     assert "exists: give another --out, or --overwrite" in capsys.readouterr().err
