@@ -29,6 +29,14 @@ class ExperimentSize(StrEnum):
     small = "small"
 
 
+class GateArm(StrEnum):
+    """The gates of the rounds experiment (``pipeline.experiments.rounds``)."""
+
+    calibrated = "calibrated"
+    paper = "paper"
+    oracle_gate = "oracle-gate"
+
+
 Sources = Annotated[
     str, typer.Option(metavar="LIST", help="Clip list with one label per recording and a split column.")
 ]
@@ -57,6 +65,9 @@ def rounds(
     out: Out,
     seeds: Seeds = 3,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of every arm.")] = 3,
+    gate: Annotated[
+        list[GateArm] | None, typer.Option(help="Only this gate beside control and oracle; may be repeated.")
+    ] = None,
     size: Amount = ExperimentSize.default,
     config: Settings = "experiment",
 ) -> None:
@@ -69,12 +80,14 @@ def rounds(
         data-engine experiment rounds --sources clips.csv --single fold1 --natural fold2 --test fold3 --out res
         data-engine experiment rounds --sources clips.csv --single a --natural b --test c --size small --out try
     """
-    from pipeline.experiments.rounds import run_rounds
+    from pipeline.experiments.rounds import REFERENCES, run_rounds
     from pipeline.experiments.summary import fall_backs, figure, gap_won, partition_table, table
 
     splits = Splits(sources, single, natural, test)
-    results = _over_seeds(partial(run_rounds, rounds=rounds), splits, out, seeds, size, config)
-    won = {arm: gap_won(results, arm) for arm in ("paper", "calibrated", "oracle-gate")}
+    gates = [arm.value for arm in gate or GateArm]
+    run = partial(run_rounds, rounds=rounds, arms=(*REFERENCES, *gates))
+    results = _over_seeds(run, splits, out, seeds, size, config)
+    won = {arm: gap_won(results, arm) for arm in gates}
     figure(results, out / "rounds.svg")
     verdicts = [*(_verdict(arm, one) for arm, one in won.items()), *fall_backs(results)]
     _finish(out, results, [table(results), partition_table(results), "\n".join(verdicts)], gap_won=won)

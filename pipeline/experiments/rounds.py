@@ -28,7 +28,8 @@ from pipeline.experiments.material import Material, Size
 from pipeline.experiments.training import START, Lesson, learn, measure
 from pipeline.progress import NO_PROGRESS, Progress
 
-ARMS = ("control", "oracle", "calibrated", "paper", "oracle-gate")
+REFERENCES = ("control", "oracle")
+ARMS = (*REFERENCES, "calibrated", "paper", "oracle-gate")
 ROUND_RATE = 0.75  # of the start's learning rate: a round goes on from what is trained already
 
 
