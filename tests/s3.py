@@ -118,6 +118,12 @@ class FaultyProxy(socketserver.ThreadingTCPServer):
         with self._lock:
             self._faults, self.requests = [], []
 
+    @property
+    def unmet(self) -> list[str]:
+        """Requests that are still to be broken."""
+        with self._lock:
+            return [pattern.pattern for pattern, _, _ in self._faults]
+
     def fault_of(self, request: str) -> Fault | None:
         """Note a request and say how to break it."""
         with self._lock:
