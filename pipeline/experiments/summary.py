@@ -133,11 +133,10 @@ def figure(results: Results, path: Path) -> None:
         colour = COLOURS.get(arm)
         axes.plot([0, *numbers], mean, marker="o", color=colour, label=arm)
         axes.fill_between([0, *numbers], mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
-        axes.annotate(f" {arm}", (numbers[-1], mean[-1]), color=colour, va="center")
     axes.set_xlabel("round")
     axes.set_ylabel("SDRi on test scenes (dB)")
     axes.set_xticks(range(max(one["round"] for one in results) + 1))
-    axes.margins(x=0.12)
+    axes.legend(frameon=False, loc="upper left")  # arms often end side by side: names there would collide
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     axes_figure.savefig(path)
