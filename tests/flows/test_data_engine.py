@@ -72,13 +72,19 @@ def test_a_fault_is_retried_and_then_raised_as_it_was(engine, tmp_path):
     assert last_flow_run().state.is_failed()
 
 
-def test_a_finished_workspace_runs_no_stage(engine, tmp_path):
-    config = write_corpus(tmp_path / "corpus")
+def finished_workspace(config, tmp_path):
+    """A workspace whose only round says that all of its stages are done."""
     workspace = open_workspace(load_config(str(config)), str(tmp_path / "workspace"))
     state = workspace.round_state(1)
     for stage in STAGES:
         state = state.with_stage(stage, seconds=0.0)
     workspace.write_round_state(state)
+    return workspace
+
+
+def test_a_finished_workspace_runs_no_stage(engine, tmp_path):
+    config = write_corpus(tmp_path / "corpus")
+    workspace = finished_workspace(config, tmp_path)
     lines: list[str] = []
     engine.run_in_process(LineProgress(lines.append), config=str(config), workspace=workspace.uri)
     assert lines == []
@@ -87,11 +93,7 @@ def test_a_finished_workspace_runs_no_stage(engine, tmp_path):
 
 def test_what_is_withdrawn_leaves_a_workspace_although_all_its_rounds_are_finished(engine, tmp_path):
     config = write_corpus(tmp_path / "corpus")
-    workspace = open_workspace(load_config(str(config)), str(tmp_path / "workspace"))
-    state = workspace.round_state(1)
-    for stage in STAGES:
-        state = state.with_stage(stage, seconds=0.0)
-    workspace.write_round_state(state)
+    workspace = finished_workspace(config, tmp_path)
     config = write_corpus(tmp_path / "corpus", takedown="withdrawn.csv")
     (tmp_path / "corpus" / "withdrawn.csv").write_text("path\nscene0.wav\n")
     lines: list[str] = []
