@@ -119,11 +119,13 @@ class Track(OutcomeRecord):
     positive_agreement_db: float | None = None
     negative_agreement_db: float | None = None
     label_margin_db: float | None = None
+    order_margin_db: float | None = None
     previous_agreement_db: float | None = None
     label_similarity: float | None = None
     label_gain: float | None = None
     other_label_similarity: float | None = None
     other_label_drop: float | None = None
+    order_margin_heard: float | None = None
     residual_label_similarity: float | None = None
     residual_similarity: float | None = None
     idempotence_db: float | None = None

@@ -61,6 +61,7 @@ SCORES: tuple[Score, ...] = (
         "track",
         "how much nearer to its own label's answer than to another label's",
     ),
+    Score("order_margin_db", "Label order", "dB", "higher", "clip", "the same for the tracks in any other order"),
     Score(
         "previous_agreement_db", "Agreement, last round", "dB", "higher", "track", "SI-SDR of the last round's track"
     ),
@@ -72,6 +73,7 @@ SCORES: tuple[Score, ...] = (
     Score(
         "other_label_drop", "Other label drop", "", "higher", "track", "how much less that label is heard than before"
     ),
+    Score("order_margin_heard", "Label order heard", "", "higher", "clip", "the same for the tracks in another order"),
     Score("residual_label_similarity", "Label left", "", "lower", "track", "CLAP cosine of residual and label"),
     Score("residual_similarity", "Residual similarity", "", "lower", "track", "CLAP cosine of track and residual"),
     Score("idempotence_db", "Idempotence", "dB", "higher", "track", "SI-SDR of the track separated from itself"),

@@ -48,12 +48,9 @@ from pipeline.workspace import Workspace
 FOLDER = "calibration"
 TABLE, SUMMARY = "tracks.parquet", "calibration.json"
 BATCH = 4
-# Scenes take turns: each shows the quality model one wrong partition and one right one. What is most like its opposite
-# is shown most: sources under swapped labels, and the exact truth.
-TURNS = (
-    ("swapped labels", "swapped labels", "one and mixture"),
-    ("exact truth", "noisy truth", "exact truth", "leaky truth"),
-)
+# Every scene shows the quality model its sources, so that what comes near to them is never strange to it, and one other
+# partition in turn. Swapped labels are shown less often than right ones, as separators swap few.
+TURNS = (("exact truth",), ("swapped labels", "noisy truth", "one and mixture", "leaky truth"))
 _DIVIDE: dict[str, Partition] = {**WRONG, **RIGHT, "leaky truth": leaky_truth}
 
 

@@ -28,12 +28,14 @@ from models.query_encoders import QueryEncoder
 from pipeline.remix import energy_share_db, score_remix
 from pipeline.track_scores import (
     agreement_db,
-    label_margin_db,
+    agreements_db,
+    label_margin,
     long_term_overlap,
     magnitude_spectrogram,
     mask_variation,
     mixture_similarity,
     onset_overlap,
+    order_margin,
     residual_correlation,
     silence_share,
     softness,
@@ -176,7 +178,9 @@ def examine(
         _add(scores, "positive_agreement_db", agreement_db(answer.positive, own))
         if len(names) > 1:  # without other labels there is no negative query to agree with
             _add(scores, "negative_agreement_db", agreement_db(answer.negative, own))
-            _add(scores, "label_margin_db", label_margin_db(answer.own, own))
+            fit = agreements_db(answer.own, own)
+            _add(scores, "label_margin_db", label_margin(fit))
+            _add(scores, "order_margin_db", [order_margin(fit)] * len(names))
         if answer.previous is not None:
             _add(scores, "previous_agreement_db", agreement_db(answer.previous, own))
         clips.append(clip)
@@ -259,6 +263,7 @@ def _listen(encoder: QueryEncoder, clips: Sequence[ClipEvidence]) -> None:
             loudest = rest.amax(dim=1)
             _add(clip.scores, "other_label_similarity", loudest)
             _add(clip.scores, "other_label_drop", before[rest.argmax(dim=1)] - loudest)
+            _add(clip.scores, "order_margin_heard", [order_margin(similarity.T)] * count)
 
 
 def _add(scores: Sequence[Scores], name: str, values: Tensor | Sequence[float]) -> None:

@@ -23,6 +23,7 @@ from pipeline.quality import Prediction, QualityModel, Scores
 
 NO_SCORES = "scores are not finite"
 CUT = "divides the clip without separating it"
+COPY = "copy of the clip"
 
 
 class Decision(NamedTuple):
@@ -132,26 +133,32 @@ class CalibratedGate:
         self._sst = cautious(config.sst_probability, caution)
 
     def in_doubt(self, clips: Sequence[Scored]) -> list[tuple[int, int]]:
-        """Tracks that the first look leaves a chance of at least ``doubt_probability`` to be good, and are no cuts."""
+        """Separated tracks that the first look leaves a chance of at least ``doubt_probability`` to be good."""
         places = [(i, k) for i, clip in enumerate(clips) for k in range(len(clip.scores))]
-        scores = [clips[i].scores[k] for i, k in places]
+        predicted = self._first.predict([clips[i].scores[k] for i, k in places])
         least = self.config.doubt_probability
         return [
             place
-            for place, one, cut in zip(places, self._first.predict(scores), self._are_cuts(scores), strict=True)
-            if one.good_probability >= least and not cut
+            for place, one, undivided in zip(places, predicted, self._undivided(clips), strict=True)
+            if one.good_probability >= least and not undivided
         ]
 
     def decide(self, clips: Sequence[Scored]) -> list[list[Decision]]:
         """A decision per track; tier ``sst`` goes to all tracks of a clip or to none."""
         scores = [one for clip in clips for one in clip.scores]
-        found = iter(zip(self._predict(scores), self._are_cuts(scores), strict=True))
+        found = iter(zip(self._predict(scores), self._undivided(clips), strict=True))
         return [self._decide(clip, list(islice(found, len(clip.scores)))) for clip in clips]
 
-    def _are_cuts(self, scores: Sequence[Scores]) -> list[bool]:
-        if self._cuts is None:
-            return [False] * len(scores)
-        return [probability >= self.config.cut_probability for probability in self._cuts.probability(scores)]
+    def _undivided(self, clips: Sequence[Scored]) -> list[str]:
+        """For every track of all clips, why it is no separated one; empty where nothing says so."""
+        scores = [one for clip in clips for one in clip.scores]
+        cut = self._cuts.probability(scores) if self._cuts else [0.0] * len(scores)
+        reasons = [CUT if probability >= self.config.cut_probability else "" for probability in cut]
+        alone = [len(clip.labels) == 1 for clip in clips for _ in clip.scores]  # then the whole clip may be the track
+        return [
+            COPY if (one.get("mixture_similarity") or 0.0) >= self.config.copy_similarity and not by_itself else reason
+            for one, by_itself, reason in zip(scores, alone, reasons, strict=True)
+        ]
 
     def _predict(self, scores: Sequence[Scores]) -> list[Prediction]:
         """By the second model for tracks that were looked at twice, by the first for the others."""
@@ -160,23 +167,23 @@ class CalibratedGate:
         first = iter(self._first.predict([one for one, both in zip(scores, twice, strict=True) if not both]))
         return [next(second) if both else next(first) for both in twice]
 
-    def _decide(self, clip: Scored, found: Sequence[tuple[Prediction, bool]]) -> list[Decision]:
+    def _decide(self, clip: Scored, found: Sequence[tuple[Prediction, str]]) -> list[Decision]:
         alone = [
-            self._decide_alone(label, scores, prediction, cut=cut)
-            for label, scores, (prediction, cut) in zip(clip.labels, clip.scores, found, strict=True)
+            self._decide_alone(label, scores, prediction, undivided)
+            for label, scores, (prediction, undivided) in zip(clip.labels, clip.scores, found, strict=True)
         ]
         if alone and all(self._fit_for_sst(one, scores) for one, scores in zip(alone, clip.scores, strict=True)):
             return [one._replace(tier="sst") for one in alone]
         return alone
 
-    def _decide_alone(self, label: str, scores: Scores, prediction: Prediction, *, cut: bool) -> Decision:
+    def _decide_alone(self, label: str, scores: Scores, prediction: Prediction, undivided: str) -> Decision:
         needed = self._itt if label in self._known else self._sst
         if any(value is None for value in scores.values()):
             return Decision("rejected", NO_SCORES)
         if label in self._vetoed:
             return Decision("rejected", "label that the separator makes worse", prediction)
-        if cut:
-            return Decision("rejected", CUT, prediction)
+        if undivided:
+            return Decision("rejected", undivided, prediction)
         if prediction.good_probability >= needed:
             return Decision("itt", "", prediction)
         if label not in self._known and prediction.good_probability >= self._itt:

@@ -13,7 +13,9 @@ Example::
     spectral_overlap(magnitudes), softness(magnitudes, magnitude_spectrogram(mixture))
 """
 
+import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pipeline.metrics import si_sdr_db
@@ -25,6 +27,7 @@ LIMIT_DB = 40.0
 SILENT_FRAME = 1e-6  # of the mixture's mean power: changes below it are none
 TINY_VARIANCE = 1e-6  # of a mask that does not vary
 _TINY = 1e-8
+_FORBIDDEN = 1e9
 
 
 def magnitude_spectrogram(waveforms: Tensor) -> Tensor:
@@ -95,17 +98,34 @@ def mask_variation(tracks: Tensor, mixture: Tensor) -> tuple[Tensor, Tensor]:
     return variance((2,)) / everywhere, variance((1,)) / everywhere
 
 
-def label_margin_db(answers: Tensor, tracks: Tensor) -> Tensor:
-    """How much nearer tracks are to the answer to their own label than to any other label's, in dB: (Q,).
-
-    Negative where another label fits better, as after a swap. ``answers`` and ``tracks`` are (Q, T), Q at least 2, in
-    the order of the labels; nearness is ``agreement_db``.
-    """
+def agreements_db(answers: Tensor, tracks: Tensor) -> Tensor:
+    """``agreement_db`` of the answer to every label with every track, (Q, T) each: (Q labels, Q tracks)."""
     count = len(tracks)
-    near = agreement_db(answers.repeat_interleave(count, dim=0), tracks.repeat(count, 1)).view(count, count)
-    own = near.diagonal()
-    others = near.masked_fill(torch.eye(count, dtype=torch.bool, device=near.device), -LIMIT_DB)
-    return own - others.amax(dim=0)
+    return agreement_db(answers.repeat_interleave(count, dim=0), tracks.repeat(count, 1)).view(count, count)
+
+
+def label_margin(fit: Tensor) -> Tensor:
+    """How much better tracks fit their own label than any other: (Q labels, Q tracks), Q at least 2, to (Q,).
+
+    Negative where another label fits better, as after a swap. In the unit of ``fit``.
+    """
+    others = fit.masked_fill(torch.eye(len(fit), dtype=torch.bool, device=fit.device), -torch.inf)
+    return fit.diagonal() - others.amax(dim=0)
+
+
+def order_margin(fit: Tensor) -> float:
+    """How much better the tracks of a clip fit its labels in this order than in the best other one, per track.
+
+    One number for the clip from (Q labels, Q tracks), Q at least 2. It is surer than a track's own margin, since tracks
+    that trade places do so together.
+    """
+    values = fit.detach().cpu().double().numpy()
+    others = []
+    for k in range(len(values)):  # whatever the best other order is, some track is not in its place there
+        elsewhere = values.copy()
+        elsewhere[k, k] = -_FORBIDDEN
+        others.append(elsewhere[linear_sum_assignment(elsewhere, maximize=True)].sum())
+    return float(np.trace(values) - max(others)) / len(values)
 
 
 def mixture_similarity(tracks: Tensor, mixture: Tensor) -> Tensor:

@@ -45,16 +45,16 @@ def test_the_truth_scores_better_than_its_labels_swapped(separator, truth):
     mixtures = truth.sum(dim=0)[None]
     answers = ask(separator, mixtures, [LABELS])
     right, swapped = (examine(separator, mixtures, [LABELS], answers, [tracks])[0] for tracks in (truth, truth.flip(0)))
-    for name in ("positive_agreement_db", "negative_agreement_db", "label_margin_db"):
+    for name in ("positive_agreement_db", "negative_agreement_db", "label_margin_db", "order_margin_db"):
         assert min(one[name] for one in right.scores) > max(one[name] for one in swapped.scores)
 
 
 def test_a_clip_with_one_label_has_no_scores_about_others(separator, truth):
     (clip,) = first_look(separator, truth[:1], [LABELS[:1]])
     second_look(separator, [clip], [(0, 0)])
-    assert not {"negative_agreement_db", "label_margin_db", "other_label_similarity", "other_label_drop"} & set(
-        clip.scores[0]
-    )
+    about_others = {"negative_agreement_db", "label_margin_db", "order_margin_db"}
+    about_others |= {"other_label_similarity", "other_label_drop", "order_margin_heard"}
+    assert not about_others & set(clip.scores[0])
     assert clip.scores[0]["spectral_overlap"] == 0.0
 
 

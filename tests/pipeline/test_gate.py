@@ -147,6 +147,16 @@ def test_a_cut_of_the_clip_is_not_kept_whatever_else_speaks_for_it():
     assert gate.in_doubt([one]) == [(0, 1)]
 
 
+def test_a_copy_of_the_clip_is_not_kept_beside_other_labels():
+    one, single = clip(0.05, 0.05), clip(0.05)
+    one.scores[0]["mixture_similarity"] = single.scores[0]["mixture_similarity"] = 0.9999
+    copy, other = calibrated().decide([one])[0]
+    assert (copy.tier, copy.reason) == ("rejected", "copy of the clip")
+    assert other.tier == "itt"
+    assert calibrated().in_doubt([one]) == [(0, 1)]
+    assert tiers(calibrated(), single) == ["sst"]  # of one label, the clip is the track
+
+
 def test_only_tracks_with_a_chance_get_a_second_look():
     assert calibrated().in_doubt([clip(0.05, 1.0), clip(1.0, 0.05)]) == [(0, 0), (1, 1)]
 

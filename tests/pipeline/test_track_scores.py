@@ -1,5 +1,7 @@
 """Scores of waveforms tell sources from wrong partitions, and are finite whatever comes."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,14 @@ from hypothesis import strategies as st
 from pipeline.partitions import WRONG, all_to_one, equal_shares, frequency_bands, swapped_labels, time_parts
 from pipeline.track_scores import (
     agreement_db,
-    label_margin_db,
+    agreements_db,
+    label_margin,
     long_term_overlap,
     magnitude_spectrogram,
     mask_variation,
     mixture_similarity,
     onset_overlap,
+    order_margin,
     residual_correlation,
     silence_share,
     softness,
@@ -44,7 +48,8 @@ def all_scores(tracks: torch.Tensor, mixture: torch.Tensor) -> dict[str, torch.T
         "onset": onset_overlap(spectra, spectrum),
         "over time": mask_variation(spectra, spectrum)[0],
         "over frequency": mask_variation(spectra, spectrum)[1],
-        "margin": label_margin_db(tracks.roll(1, 0), tracks),
+        "margin": label_margin(agreements_db(tracks.roll(1, 0), tracks)),
+        "order": torch.full((len(tracks),), order_margin(agreements_db(tracks.roll(1, 0), tracks))),
         "similarity": mixture_similarity(spectra, spectrum),
         "softness": softness(spectra, spectrum),
         "silence": silence_share(spectra, spectrum),
@@ -96,8 +101,20 @@ def test_a_swapped_track_is_nearer_to_the_other_labels_answer():
     truth = sources()
     right, wrong = (torch.from_numpy(np.ascontiguousarray(one)) for one in (truth, swapped_labels(truth.numpy(), None)))
     answers = truth + 0.1 * truth.flip(0)
-    assert label_margin_db(answers, right).min() > 10
-    torch.testing.assert_close(label_margin_db(answers, wrong), -label_margin_db(answers, right).flip(0))
+    assert label_margin(agreements_db(answers, right)).min() > 10
+    torch.testing.assert_close(
+        label_margin(agreements_db(answers, wrong)), -label_margin(agreements_db(answers, right)).flip(0)
+    )
+    assert order_margin(agreements_db(answers, right)) > 10
+    assert order_margin(agreements_db(answers, wrong)) < -10
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_margin_of_an_order_is_that_over_all_other_orders(count):
+    fit = torch.from_numpy(np.random.default_rng(count).standard_normal((count, count)))
+    inner = [sum(fit[k, j] for k, j in enumerate(order)) for order in permutations(range(count))]
+    expected = (inner[0] - max(inner[1:])) / count  # the first permutation is the order as it is
+    assert order_margin(fit) == pytest.approx(float(expected))
 
 
 def test_a_copy_of_the_mixture_is_like_the_mixture():
