@@ -244,7 +244,7 @@ class GateConfig(Section):
     itt_probability: float = Field(0.7, gt=0, lt=1, description="A kept track is good with at least this probability.")
     sst_probability: float = Field(0.85, gt=0, lt=1, description="The same for all tracks of a clip of tier sst.")
     doubt_probability: float = Field(0.1, ge=0, lt=1, description="Below this the first look decides alone.")
-    cut_probability: float = Field(0.5, gt=0, lt=1, description="From this on a track is taken for a cut of the clip.")
+    cut_probability: float = Field(0.45, gt=0, lt=1, description="From this on a track is taken for a cut of the clip.")
     copy_similarity: float = Field(0.998, gt=0, le=1, description="From this on a track is taken for a copy of it.")
     calibration_share: float = Field(0.25, gt=0, lt=1, description="Share of the training clips held back for it.")
     calibration_scenes: int = Field(150, ge=0, description="Scenes of held-back clips that a round calibrates on.")

@@ -128,6 +128,9 @@ class Track(OutcomeRecord):
     order_margin_heard: float | None = None
     residual_label_similarity: float | None = None
     residual_similarity: float | None = None
+    reference_similarity: float | None = None
+    reference_margin: float | None = None
+    order_margin_reference: float | None = None
     idempotence_db: float | None = None
     foreign_agreement_db: float | None = None
     others_in_track_db: float | None = None

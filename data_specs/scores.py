@@ -76,6 +76,13 @@ SCORES: tuple[Score, ...] = (
     Score("order_margin_heard", "Label order heard", "", "higher", "clip", "the same for the tracks in another order"),
     Score("residual_label_similarity", "Label left", "", "lower", "track", "CLAP cosine of residual and label"),
     Score("residual_similarity", "Residual similarity", "", "lower", "track", "CLAP cosine of track and residual"),
+    Score(
+        "reference_similarity", "Recordings heard", "", "higher", "track", "CLAP cosine with recordings of the label"
+    ),
+    Score("reference_margin", "Recordings, margin", "", "higher", "track", "how much more than with another label's"),
+    Score(
+        "order_margin_reference", "Recordings, order", "", "higher", "clip", "the same for the tracks in another order"
+    ),
     Score("idempotence_db", "Idempotence", "dB", "higher", "track", "SI-SDR of the track separated from itself"),
     Score("foreign_agreement_db", "Agreement, remixed", "dB", "higher", "track", "the same beside a foreign track"),
     Score(

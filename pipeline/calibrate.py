@@ -1,8 +1,9 @@
 """Calibrate the gate of a round: make scenes with known truth, separate them, learn what their scores are worth.
 
 Stands before ``separate``. The scenes are separated as the round's clips will be, with labels, without, or both ways,
-so that the model knows what *these* mistakes look like. What is written is the table of calibration tracks and a
-summary (``pipeline.calibration``); ``load_gate`` makes the gate of the round from them.
+so that the model knows what *these* mistakes look like. What is written is the table of calibration tracks, the
+references that they were scored with, and a summary (``pipeline.calibration``); ``load_gate`` makes the gate of the
+round from them.
 
 Example::
 
@@ -41,23 +42,24 @@ from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG, Partition, leaky_truth
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.quality import ABSENT_DB, FOLDS, CalibrationTrack, Scores
+from pipeline.references import NO_REFERENCES, References
 from pipeline.tag import too_few
 from pipeline.units import clips_with_tags, queried_labels
 from pipeline.workspace import Workspace
 
 FOLDER = "calibration"
-TABLE, SUMMARY = "tracks.parquet", "calibration.json"
+TABLE, REFERENCES, SUMMARY = "tracks.parquet", "references.parquet", "calibration.json"
 BATCH = 4
 # Every scene shows the quality model its sources, so that what comes near to them is never strange to it, and one other
-# partition in turn. Swapped labels are shown less often than right ones, as separators swap few.
-TURNS = (("exact truth",), ("swapped labels", "noisy truth", "one and mixture", "leaky truth"))
+# partition in turn.
+TURNS = (("exact truth",), ("swapped labels", "noisy truth", "one and mixture", "swapped labels", "leaky truth"))
 _DIVIDE: dict[str, Partition] = {**WRONG, **RIGHT, "leaky truth": leaky_truth}
 
 
 def calibrate_round(
     workspace: Workspace, config: Config, round_number: int, progress: Progress = NO_PROGRESS
 ) -> Calibration:
-    """Calibrate the gate of a round and store table and summary in its folder ``calibration/``."""
+    """Calibrate the gate of a round and store what it is made of in its folder ``calibration/``."""
     if config.gate.preset == "paper":
         return _store(workspace, round_number, [], Calibration(gate="paper"))
     clips = workspace.calibration_clips()
@@ -74,7 +76,7 @@ def calibrate_round(
     except (UserError, AudioError) as error:
         return _store(workspace, round_number, [], fall_back(str(error)))
     summary = summarise(tracks, natural_scores(separators, workspace, config, round_number), config)
-    return _store(workspace, round_number, tracks, summary)
+    return _store(workspace, round_number, tracks, summary, separators.references)
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,14 @@ class Separators:
     Attributes:
         current: the round's separator; it examines the tracks of every source.
         previous: that of the round before, if it was another one.
+        references: recordings of the labels, of which the scenes hold none.
         label_free: separates clips without labels; None where none are.
         by_labels: whether ``current`` separates clips.
     """
 
     current: Witness
     previous: Witness | None = None
+    references: References = NO_REFERENCES
     label_free: LabelFreeSeparator | None = None
     by_labels: bool = True
 
@@ -104,6 +108,9 @@ def _separators(workspace: Workspace, config: Config, round_number: int) -> Sepa
     return Separators(
         current=load(workspace.current_checkpoint(before_round=round_number)),
         previous=load(before) if before is not None else None,
+        references=References.gather(
+            workspace.iter_training_clips(), encoder, sample_rate_hz=config.audio.sample_rate_hz
+        ),
         label_free=load_label_free(workspace, config),
         by_labels=config.separate.source != "label_free",
     )
@@ -115,7 +122,8 @@ def load_gate(workspace: Workspace, config: Config, round_number: int) -> Gate:
     if config.gate.preset == "paper":
         return PaperGate(config.gate)
     summary = Calibration.model_validate_json(folder.read_bytes(SUMMARY))
-    return gate_of(_tracks_of(folder.read_bytes(TABLE)), summary, config)
+    references = References.from_bytes(folder.read_bytes(REFERENCES))
+    return gate_of(_tracks_of(folder.read_bytes(TABLE)), summary, config, references)
 
 
 @dataclass(frozen=True)
@@ -182,11 +190,24 @@ def natural_scores(separators: Separators, workspace: Workspace, config: Config,
             continue  # the separate stage counts and names it
         clips = torch.from_numpy(mixture).unsqueeze(0)  # (1, T)
         if labels := queried_labels(tag, config.separate.source):
-            looked = first_look(separators.current, clips, [labels], previous=separators.previous)
+            looked = _first_look(separators, clips, [labels])
         else:
             looked = list(_heard(separators, clips).values())
         found += [scores for one in looked for scores in one.scores]
     return found
+
+
+def _first_look(
+    separators: Separators, mixtures: Tensor, labels: Sequence[Sequence[str]], tracks: Sequence[Tensor] | None = None
+) -> list[ClipEvidence]:
+    return first_look(
+        separators.current,
+        mixtures,
+        labels,
+        previous=separators.previous,
+        references=separators.references,
+        tracks=tracks,
+    )
 
 
 def _heard(separators: Separators, mixtures: Tensor) -> dict[int, ClipEvidence]:
@@ -198,7 +219,7 @@ def _heard(separators: Separators, mixtures: Tensor) -> dict[int, ClipEvidence]:
     if not rows:
         return {}
     labels, tracks = [found[row].labels for row in rows], [found[row].tracks for row in rows]
-    clips = first_look(separators.current, mixtures[rows], labels, previous=separators.previous, tracks=tracks)
+    clips = _first_look(separators, mixtures[rows], labels, tracks)
     return dict(zip(rows, clips, strict=True))
 
 
@@ -217,7 +238,8 @@ def _batch_tracks(separators: Separators, scenes: Sequence[KnownScene], *, first
         divided.insert(0, [(own, "", answer.own) for own, answer in zip(scenes, answers, strict=True)])
     clips: list[ClipEvidence] = []
     for part in divided:
-        clips += examine(separator, mixtures, labels, answers, [tracks for _, _, tracks in part])
+        tracks = [own for _, _, own in part]
+        clips += examine(separator, mixtures, labels, answers, tracks, references=separators.references)
     named = [(scene, name) for part in divided for scene, name, _ in part]
     for row, clip in _heard(separators, mixtures).items():
         clips.append(clip)
@@ -264,7 +286,11 @@ _FACTS = ("si_sdr_db", "mixture_si_sdr_db", "label", "source", "origin", "scene"
 
 
 def _store(
-    workspace: Workspace, round_number: int, tracks: Sequence[CalibrationTrack], summary: Calibration
+    workspace: Workspace,
+    round_number: int,
+    tracks: Sequence[CalibrationTrack],
+    summary: Calibration,
+    references: References = NO_REFERENCES,
 ) -> Calibration:
     types = [("si_sdr_db", pa.float64()), ("mixture_si_sdr_db", pa.float64())]
     types += [(name, pa.string()) for name in _FACTS[2:]] + [(score.name, pa.float64()) for score in SCORES]
@@ -273,6 +299,7 @@ def _store(
     pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(types)), data)
     folder = workspace.round_storage(round_number).child(FOLDER)
     folder.write_bytes(TABLE, data.getvalue())
+    folder.write_bytes(REFERENCES, references.to_bytes())
     folder.write_bytes(SUMMARY, summary.model_dump_json(indent=2).encode())
     return summary
 

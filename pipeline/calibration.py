@@ -21,6 +21,7 @@ from pipeline.cuts import CUTS, CutDetector
 from pipeline.evidence import SECOND_LOOK
 from pipeline.gate import CalibratedGate, Gate, PaperGate, cautious
 from pipeline.quality import ABSENT_DB, CalibrationTrack, QualityModel
+from pipeline.references import NO_REFERENCES, References
 
 TRUSTED_AUC = 0.65  # on unseen sources; a model that sees less than this is no gate
 VETO_TRACKS = 5  # fewer tracks of a label say nothing
@@ -68,8 +69,10 @@ def fall_back(reason: str) -> Calibration:
     return Calibration(gate="paper", warning=f"{reason}; the paper's thresholds decide")
 
 
-def gate_of(tracks: Sequence[CalibrationTrack], summary: Calibration, config: Config) -> Gate:
-    """The gate that a table of calibration tracks and its summary stand for."""
+def gate_of(
+    tracks: Sequence[CalibrationTrack], summary: Calibration, config: Config, references: References = NO_REFERENCES
+) -> Gate:
+    """The gate that a table of calibration tracks, scored with ``references``, and its summary stand for."""
     if summary.gate == "paper":
         return PaperGate(config.gate)
     good_db = config.gate.good_db
@@ -82,6 +85,7 @@ def gate_of(tracks: Sequence[CalibrationTrack], summary: Calibration, config: Co
         first,
         second,
         cuts=CutDetector.fit(tracks, good_db=good_db),
+        references=references,
         vetoed=summary.vetoed,
         known=summary.known,
         caution=summary.caution,

@@ -2,8 +2,9 @@
 
 Stands between ``separate`` and ``gate``. The tracks of a clip come with scores of three kinds: what the waveforms say
 (``pipeline.track_scores``, ``pipeline.remix``); what the separator answers when it is asked in other ways; what a
-listener, the audio side of the query encoder, hears in track and residual. ``first_look`` needs one encoding of every
-mixture; ``second_look`` encodes tracks and residuals again, so it is for the tracks that the first look left in doubt.
+listener, the audio side of the query encoder, hears in track and residual, compared with the labels' texts and with
+recordings of them (``pipeline.references``). ``first_look`` needs one encoding of every mixture; ``second_look``
+encodes tracks and residuals again, so it is for the tracks that the first look left in doubt.
 
 Shapes: B clips, Q labels of a clip, T samples.
 
@@ -25,6 +26,7 @@ from torch import Tensor
 from models.label_separator import others
 from models.queries import Query
 from models.query_encoders import QueryEncoder
+from pipeline.references import NO_REFERENCES, References
 from pipeline.remix import energy_share_db, score_remix
 from pipeline.track_scores import (
     agreement_db,
@@ -72,17 +74,19 @@ def first_look(
     labels: Sequence[Sequence[str]],
     *,
     previous: Witness | None = None,
+    references: References = NO_REFERENCES,
     tracks: Sequence[Tensor] | None = None,
 ) -> list[ClipEvidence]:
     """Separate clips (B, T) by their labels and score every track; the mixtures are encoded once.
 
     Args:
         previous: the separator of the round before, for the agreement between the two.
+        references: recordings of labels that tracks are compared with.
         tracks: (Q, T) per clip that came about in another way, to be scored instead of the separator's own.
     """
     answers = ask(separator, mixtures, labels, previous=previous)
     own = [answer.own for answer in answers] if tracks is None else tracks
-    return examine(separator, mixtures, labels, answers, own)
+    return examine(separator, mixtures, labels, answers, own, references=references)
 
 
 def remix_evidence(mixtures: Tensor, labels: Sequence[Sequence[str]], tracks: Sequence[Tensor]) -> list[ClipEvidence]:
@@ -168,6 +172,8 @@ def examine(
     labels: Sequence[Sequence[str]],
     answers: Sequence[Answers],
     tracks: Sequence[Tensor],
+    *,
+    references: References = NO_REFERENCES,
 ) -> list[ClipEvidence]:
     """Score ``tracks``, (Q, T) per clip, wherever they come from, in the light of what the separator answered."""
     clips = []
@@ -184,7 +190,7 @@ def examine(
         if answer.previous is not None:
             _add(scores, "previous_agreement_db", agreement_db(answer.previous, own))
         clips.append(clip)
-    _listen(separator.encoder, clips)
+    _listen(separator.encoder, clips, references)
     return clips
 
 
@@ -239,8 +245,8 @@ def _all_queries(labels: Sequence[str]) -> list[Query]:
 
 
 @torch.inference_mode()
-def _listen(encoder: QueryEncoder, clips: Sequence[ClipEvidence]) -> None:
-    """Cosines of what is heard in tracks, residuals and mixtures with the labels' texts."""
+def _listen(encoder: QueryEncoder, clips: Sequence[ClipEvidence], references: References) -> None:
+    """Cosines of what is heard in tracks, residuals and mixtures with the labels' texts and recordings."""
     tracks = torch.cat([clip.tracks for clip in clips])
     residuals = torch.cat([clip.mixture - clip.tracks for clip in clips])
     mixtures = torch.stack([clip.mixture for clip in clips])
@@ -264,6 +270,8 @@ def _listen(encoder: QueryEncoder, clips: Sequence[ClipEvidence]) -> None:
             _add(clip.scores, "other_label_similarity", loudest)
             _add(clip.scores, "other_label_drop", before[rest.argmax(dim=1)] - loudest)
             _add(clip.scores, "order_margin_heard", [order_margin(similarity.T)] * count)
+        for scores, more in zip(clip.scores, references.scores(clip.labels, track), strict=True):
+            scores.update(more)
 
 
 def _add(scores: Sequence[Scores], name: str, values: Tensor | Sequence[float]) -> None:

@@ -20,6 +20,7 @@ from data_specs.records import Tier
 from pipeline.cuts import CutDetector
 from pipeline.evidence import SECOND_LOOK
 from pipeline.quality import Prediction, QualityModel, Scores
+from pipeline.references import NO_REFERENCES, References
 
 NO_SCORES = "scores are not finite"
 CUT = "divides the clip without separating it"
@@ -54,6 +55,10 @@ class Gate(Protocol):
     def needs_evidence(self) -> bool:
         """Whether it looks at more than the remix, which costs further passes of the separator."""
 
+    @property
+    def references(self) -> References:
+        """The recordings of labels that its scores compare tracks with."""
+
     def in_doubt(self, clips: Sequence[Scored]) -> list[tuple[int, int]]:
         """The tracks, as (clip, track), for which a second look could change the decision."""
 
@@ -68,6 +73,7 @@ class PaperGate:
     """
 
     needs_evidence = False
+    references = NO_REFERENCES
 
     def __init__(self, config: GateConfig) -> None:
         self.config = config
@@ -108,6 +114,7 @@ class CalibratedGate:
     Args:
         first, second: models on the scores of the first look, and on those of both.
         cuts: what keeps out tracks that divide the clip without separating it; None for nothing.
+        references: what the scores that the models were fitted on were computed with.
         vetoed: labels whose tracks were worse than the mixture on the calibration scenes.
         known: labels that the calibration had; others need ``sst_probability`` for tier ``itt``.
     """
@@ -121,6 +128,7 @@ class CalibratedGate:
         second: QualityModel,
         *,
         cuts: CutDetector | None = None,
+        references: References = NO_REFERENCES,
         vetoed: Collection[str] = (),
         known: Collection[str] = (),
         caution: float = 0.0,
@@ -128,6 +136,7 @@ class CalibratedGate:
         self.config = config
         self._first, self._second = first, second
         self._cuts = cuts
+        self.references = references
         self._vetoed, self._known = frozenset(vetoed), frozenset(known)
         self._itt = cautious(config.itt_probability, caution)
         self._sst = cautious(config.sst_probability, caution)

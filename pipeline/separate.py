@@ -212,7 +212,7 @@ def _judge(
     gate = tools.gate
     if gate.needs_evidence:
         witness, before = cast(Witness, tools.separator), cast(Witness | None, tools.previous)
-        clips = first_look(witness, mixtures, labels, previous=before, tracks=tracks)
+        clips = first_look(witness, mixtures, labels, previous=before, references=gate.references, tracks=tracks)
         second_look(witness, clips, gate.in_doubt(clips))
         clips = finite_or_none(clips)
     else:

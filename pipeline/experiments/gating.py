@@ -28,6 +28,7 @@ from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG
 from pipeline.pools import track_weight
 from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.references import References
 
 BATCH = 4
 REMIX_DB = (10, 15)  # the paper's thresholds
@@ -106,7 +107,7 @@ def separate_natural(
         for batch in _batches(scenes):
             mixtures, labels = _batch(batch), [scene.labels for scene in batch]
             if gate.needs_evidence:
-                clips = first_look(separator, mixtures, labels, previous=previous)
+                clips = first_look(separator, mixtures, labels, previous=previous, references=gate.references)
                 second_look(separator, clips, gate.in_doubt(clips))
             else:
                 clips = remix_evidence(mixtures, labels, separator.separate_batch(mixtures, labels))
@@ -125,14 +126,16 @@ def _calibrated(
     progress: Progress,
 ) -> tuple[Gate, Calibration]:
     known = scenes_of(ClipEvents(material.calibration), config, count=scenes, seed=seed_of("calibration", seed))
-    tracks = calibration_tracks(Separators(separator, previous), known, total=scenes, progress=progress)
+    references = References.gather(material.training, separator.encoder, sample_rate_hz=config.audio.sample_rate_hz)
+    tracks = calibration_tracks(Separators(separator, previous, references), known, total=scenes, progress=progress)
     natural = [
         one
         for scene in material.natural[: config.gate.shift_clips]
-        for one in first_look(separator, _batch([scene]), [scene.labels], previous=previous)[0].scores
+        for clip in first_look(separator, _batch([scene]), [scene.labels], previous=previous, references=references)
+        for one in clip.scores
     ]
     summary = summarise(tracks, natural, config)
-    return gate_of(tracks, summary, config), summary
+    return gate_of(tracks, summary, config, references), summary
 
 
 def accepted(
@@ -154,7 +157,7 @@ def accepted(
         for name, divide in (WRONG | RIGHT).items():
             rng = np.random.default_rng(seed_of(name, *(source for scene in batch for source in scene.sources)))
             tracks = [torch.from_numpy(np.ascontiguousarray(divide(scene.truth, rng))) for scene in batch]
-            clips = examine(separator, mixtures, labels, answers, tracks)
+            clips = examine(separator, mixtures, labels, answers, tracks, references=gate.references)
             second_look(separator, clips, gate.in_doubt(clips))
             clips = finite_or_none(clips)
             first = 1 if name == "one and mixture" else 0

@@ -35,6 +35,7 @@ from pipeline.gate import Decision, Scored
 from pipeline.label_free import LabelFreeSeparator, load_label_free
 from pipeline.label_queries import round_encoder
 from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.references import NO_REFERENCES
 from pipeline.report.hearing import Heard, Hearing, counted
 from pipeline.report.pictures import MelPictures
 from pipeline.report.scan import iter_clips
@@ -57,6 +58,7 @@ class _KeepAll:
     """A gate for listening: everything goes into the shard."""
 
     needs_evidence = False
+    references = NO_REFERENCES
 
     def in_doubt(self, clips: Sequence[Scored]) -> list[tuple[int, int]]:
         return []

@@ -9,6 +9,7 @@ from data_specs.scores import SCORES
 from data_specs.soundscapes import render_event
 from models.label_separator import LabelSeparator
 from pipeline.evidence import SECOND_LOOK, ask, examine, finite_or_none, first_look, remix_evidence, second_look
+from pipeline.references import References
 
 RATE_HZ = 32_000
 LABELS = ("Siren", "Rain")
@@ -27,7 +28,8 @@ def truth() -> torch.Tensor:
 
 
 def test_two_looks_give_every_score_of_the_table(separator, truth):
-    clips = first_look(separator, truth.sum(dim=0)[None], [LABELS], previous=separator)
+    recordings = References(dict(zip(LABELS, separator.encoder.embed_audio(truth), strict=True)))
+    clips = first_look(separator, truth.sum(dim=0)[None], [LABELS], previous=separator, references=recordings)
     assert set(clips[0].scores[0]) == {score.name for score in SCORES} - PREDICTED - set(SECOND_LOOK)
     second_look(separator, clips, [(0, 1)])
     assert set(SECOND_LOOK) <= set(clips[0].scores[1])

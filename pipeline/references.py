@@ -1,0 +1,100 @@
+"""Reference sounds: what recordings of a label sound like to the listener, so that tracks can be compared with them.
+
+A listener's texts and sounds lie apart, and a small listener, or one that has heard synthetic sounds only, knows real
+recordings by their texts badly. The single-source clips that the separator was trained on say better what a label
+sounds like. ``pipeline.calibrate`` gathers them once per round; ``pipeline.evidence`` scores tracks by them.
+
+Shapes: Q tracks of one clip, D size of an embedding.
+
+Example::
+
+    references = References.gather(workspace.training_clips(), encoder, sample_rate_hz=32_000)
+    references.scores(("Bark", "Rain"), encoder.embed_audio(tracks))     # one dict per track
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from data_specs.records import Clip, seed_of
+from models.query_encoders import QueryEncoder
+from pipeline.audio import AudioError, decode
+from pipeline.track_scores import label_margin, order_margin
+
+PER_LABEL = 16
+"""Recordings of a label that are listened to; more change their mean little."""
+
+
+@dataclass(frozen=True)
+class References:
+    """The mean embedding (D,) of recordings, of length 1, by label. Without any, tracks get no scores."""
+
+    embeddings: dict[str, Tensor]
+
+    @classmethod
+    def gather(cls, clips: Iterable[Clip], encoder: QueryEncoder, *, sample_rate_hz: int) -> "References":
+        """Listen to up to ``PER_LABEL`` clips of every label, chosen by content; unreadable ones are left out."""
+        by_label: dict[str, list[Clip]] = {}
+        for clip in clips:
+            by_label.setdefault(clip.labels[0], []).append(clip)
+        embeddings = {}
+        for label, own in sorted(by_label.items()):
+            chosen = nsmallest(PER_LABEL, own, key=lambda clip: seed_of("reference", clip.clip_id))
+            heard = [sound for clip in chosen if (sound := _listen(clip, encoder, sample_rate_hz)) is not None]
+            if heard:
+                embeddings[label] = torch.nn.functional.normalize(torch.stack(heard).mean(dim=0), dim=0).cpu()
+        return cls(embeddings)
+
+    def scores(self, labels: Sequence[str], heard: Tensor) -> list[dict[str, float]]:
+        """What tracks that were heard as (Q, D) have in common with recordings of their labels, one dict per track.
+
+        ``reference_similarity`` is the cosine with those of its own label. With several labels, ``reference_margin`` is
+        how much more that is than with any other's, ``order_margin_reference`` how much more than in any other order
+        of the tracks. A label without recordings has no scores and is no other label.
+        """
+        found: list[dict[str, float]] = [{} for _ in labels]
+        known = [row for row, label in enumerate(labels) if label in self.embeddings]
+        if not known:
+            return found
+        recordings = torch.stack([self.embeddings[labels[row]] for row in known]).to(heard)
+        fit = recordings @ heard[known].T  # (labels, tracks)
+        several = len(known) > 1
+        margins, order = (label_margin(fit).tolist(), order_margin(fit)) if several else ([], 0.0)
+        for place, row in enumerate(known):
+            found[row]["reference_similarity"] = float(fit[place, place])
+            if several:
+                found[row] |= {"reference_margin": margins[place], "order_margin_reference": order}
+        return found
+
+    def to_bytes(self) -> bytes:
+        """As a Parquet table of labels and embeddings."""
+        rows = [{"label": label, "embedding": own.tolist()} for label, own in self.embeddings.items()]
+        schema = pa.schema([("label", pa.string()), ("embedding", pa.list_(pa.float32()))])
+        data = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), data)
+        return data.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "References":
+        """What ``to_bytes`` wrote."""
+        rows = pq.read_table(io.BytesIO(data)).to_pylist()
+        return cls({row["label"]: torch.tensor(row["embedding"]) for row in rows})
+
+
+NO_REFERENCES = References({})
+
+
+@torch.inference_mode()
+def _listen(clip: Clip, encoder: QueryEncoder, sample_rate_hz: int) -> Tensor | None:
+    """The embedding (D,) of a clip; None where it cannot be read any more."""
+    try:
+        sound = decode(clip.path, start_s=clip.start_s, duration_s=clip.duration_s, sample_rate_hz=sample_rate_hz)
+    except AudioError:
+        return None
+    return encoder.embed_audio(torch.from_numpy(sound).unsqueeze(0))[0]
