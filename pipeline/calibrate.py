@@ -51,8 +51,11 @@ FOLDER = "calibration"
 TABLE, REFERENCES, SUMMARY = "tracks.parquet", "references.parquet", "calibration.json"
 BATCH = 4
 # Every scene shows the quality model its sources, so that what comes near to them is never strange to it, and one other
-# partition in turn.
-TURNS = (("exact truth",), ("swapped labels", "noisy truth", "one and mixture", "swapped labels", "leaky truth"))
+# partition in turn; most often the one that is told from them by its labels only.
+TURNS = (
+    ("exact truth",),
+    ("swapped labels", "noisy truth", "swapped labels", "one and mixture", "swapped labels", "leaky truth"),
+)
 _DIVIDE: dict[str, Partition] = {**WRONG, **RIGHT, "leaky truth": leaky_truth}
 
 
