@@ -25,6 +25,8 @@ from pipeline.references import NO_REFERENCES, References
 NO_SCORES = "scores are not finite"
 CUT = "divides the clip without separating it"
 COPY = "copy of the clip"
+UNDIVIDED = (CUT, COPY)
+"""Reasons of tracks that are no separated ones, however probable it is that they are good."""
 
 
 class Decision(NamedTuple):

@@ -40,7 +40,10 @@ class ToldCuts(CutDetector):
 
 
 def decided_rows(count: int = 400) -> list[Track]:
-    """Tracks as the calibrated gate decides them; every label, probability and remix meets every other."""
+    """Tracks as the calibrated gate decides them; every label, probability and remix meets every other.
+
+    Some are cuts of their clips, some copies.
+    """
     generator = np.random.default_rng(0)
     gate = CalibratedGate(
         CONFIG.gate, Told(), Told(), cuts=ToldCuts(), vetoed=LABELS[2:3], known=LABELS[:3], caution=0.2
@@ -50,7 +53,11 @@ def decided_rows(count: int = 400) -> list[Track]:
         labels = generator.choice(LABELS, size=generator.integers(1, 4), replace=False).tolist()
         remix_db, sure = float(generator.choice([5.0, 20.0])), generator.choice([0.0, 0.7])
         own = [sure + (1 - sure) * float(p) for p in generator.uniform(size=len(labels))]
-        scores = [{"probability": p, "re_sdr_db": remix_db, "cut": generator.uniform() < 0.1} for p in own]
+        undivided = generator.uniform(size=(2, len(own))) < 0.1
+        scores = [
+            {"probability": p, "re_sdr_db": remix_db, "cut": cut, "mixture_similarity": float(copy)}
+            for p, cut, copy in zip(own, *undivided, strict=True)
+        ]
         (decisions,) = gate.decide([SimpleNamespace(labels=labels, scores=scores)])
         for row, decision, probability in zip(tracks_of(f"c{place}", "sst", labels), decisions, own, strict=True):
             found = {"tier": decision.tier, "reason": decision.reason, "re_sdr_db": remix_db}
