@@ -201,6 +201,11 @@ class ModelConfig(Section):
         description="Query encoder: 'embedded', a folder with clap.safetensors and clap.json, a LAION-CLAP or MS-CLAP "
         "checkpoint (file, or folder that holds it), or a name of models/assets/weights.yaml (such as 'ms-clap').",
     )
+    silence_floor_db: float | None = Field(
+        None,
+        lt=0,
+        description="A track that is further than this below its mixture is silence; null: none is.",
+    )
     panns: str = Field("panns", description="Cnn14 checkpoint for tag.tagger 'panns': a file, or the public 'panns'.")
 
 

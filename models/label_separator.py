@@ -27,10 +27,22 @@ from models.weights import OnDownload
 
 Negatives = Sequence[Sequence[str]]
 
+SILENCED_DB = -100.0
+
 
 def others(labels: Sequence[str]) -> list[list[str]]:
     """For every label, the other labels of the clip."""
     return [[label for label in labels if label != own] for own in labels]
+
+
+def silenced(tracks: Tensor, mixture: Tensor, floor_db: float) -> Tensor:
+    """Tracks (Q, T) with those whose energy is further below the mixture's (T,) than ``floor_db`` turned down.
+
+    What is left of an absent label is quiet, but not silent: a mask seldom shuts. They are turned down by
+    ``SILENCED_DB``, to below the steps of 16-bit audio, and not to zero, so that their shape can still be judged.
+    """
+    quiet = tracks.square().sum(dim=1) < 10 ** (floor_db / 10) * mixture.square().sum()
+    return torch.where(quiet.unsqueeze(1), tracks * 10 ** (SILENCED_DB / 20), tracks)
 
 
 class LabelSeparator:
@@ -41,15 +53,25 @@ class LabelSeparator:
         encoder: gives its queries.
         checkpoint_hash: names the separator's weights.
         bf16: run the separator in bfloat16 autocast.
+        silence_floor_db: tracks that are further below their mixture are silenced (``silenced``); None for none.
     """
 
-    def __init__(self, separator: AnySeparator, encoder: QueryEncoder, checkpoint_hash: str, *, bf16: bool = False):
+    def __init__(
+        self,
+        separator: AnySeparator,
+        encoder: QueryEncoder,
+        checkpoint_hash: str,
+        *,
+        bf16: bool = False,
+        silence_floor_db: float | None = None,
+    ):
         prepare_for_inference(separator, bf16=bf16)
         self.separator = separator
         self.encoder = encoder
         self._asking = in_query_space(encoder, separator.config.query_projection)
         self.checkpoint_hash = checkpoint_hash
         self.bf16 = bf16
+        self.silence_floor_db = silence_floor_db
 
     @classmethod
     def load(
@@ -78,7 +100,8 @@ class LabelSeparator:
                 f"the separator {config.checkpoint} expects queries of size {expected}, found {encoder.dim} from the "
                 f"query encoder {config.clap}: give the one that it was trained with as model.clap"
             )
-        return cls(separator, encoder, starting_hash(config), bf16=bf16)
+        floor_db = config.silence_floor_db
+        return cls(separator, encoder, starting_hash(config), bf16=bf16, silence_floor_db=floor_db)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -113,19 +136,22 @@ class LabelSeparator:
             raise ValueError("every mixture needs at least one label to separate")
         if negatives is None:
             negatives = [others(one) for one in labels]
-        return self.answer(
+        tracks = self.answer(
             mixtures,
             [
                 [Query(own, tuple(rest)) for own, rest in zip(positive, negative, strict=True)]
                 for positive, negative in zip(labels, negatives, strict=True)
             ],
         )
+        if self.silence_floor_db is None:
+            return tracks
+        return [silenced(own, mixture, self.silence_floor_db) for own, mixture in zip(tracks, mixtures, strict=True)]
 
     @torch.inference_mode()
     def answer(self, mixtures: Tensor, queries: Sequence[Sequence[Query]]) -> list[Tensor]:
         """Mixtures (B, T) with Q queries each to a list of B tensors (Q, T); the encoder runs once per mixture.
 
-        A query may lack its positive text: what none of its negatives explains is the answer.
+        A query may lack its positive text: what none of its negatives explains is the answer. Nothing is silenced here.
         """
         tracks: dict[int, Tensor] = {}
         for count in sorted({len(own) for own in queries}):  # clips with as many queries at once: none is padded

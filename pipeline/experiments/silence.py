@@ -1,6 +1,7 @@
 """How pure are tracks of absent labels, and what does silence augmentation cost (Tables 3 and 5 of the ClearSep paper)?
 
-The same start is trained as often as there are silence rates, with the same steps and draws.
+The same start is trained as often as there are silence rates, with the same steps and draws, and measured as it is.
+Where the configuration has a floor of silence (``model.silence_floor_db``), it is measured with the floor as well.
 
 Example::
 
@@ -15,6 +16,7 @@ from typing import Any
 from data_specs.config import Config
 from pipeline.experiments.material import Material, Size
 from pipeline.experiments.rounds import begin, once
+from pipeline.experiments.training import measure
 from pipeline.progress import NO_PROGRESS, Progress
 
 RATES = (0.0, 0.05, 0.1, 0.15)
@@ -30,12 +32,21 @@ def run_silence(
     out: Path,
     progress: Progress = NO_PROGRESS,
 ) -> list[dict[str, Any]]:
-    """One entry per silence rate α; ``arm`` names it."""
+    """One entry per silence rate α, another one with the floor; ``arm`` names it."""
+    floor_db = config.model.silence_floor_db
+    bare = config.model_copy(update={"model": config.model.model_copy(update={"silence_floor_db": None})})
     results = []
     for rate in rates:
-        train = config.train.model_copy(update={"silence_rate": rate})
-        own = config.model_copy(update={"train": train})
-        folder = out / f"silence-{rate:g}"
+        train = bare.train.model_copy(update={"silence_rate": rate})
+        own = bare.model_copy(update={"train": train})
+        folder, name = out / f"silence-{rate:g}", f"α = {rate:.2f}"
         result = once(folder, partial(begin, material, own, size, seed, folder, progress))
-        results.append({**result, "seed": seed, "arm": f"α = {rate:.2f}"})
+        results.append({**result, "seed": seed, "arm": name})
+        if floor_db is not None:
+            again = once(folder / f"floor{floor_db:g}", partial(_measured, folder, material, config))
+            results.append({**again, "seed": seed, "arm": f"{name}, floor {floor_db:g} dB"})
     return results
+
+
+def _measured(checkpoint: Path, material: Material, config: Config) -> dict[str, Any]:
+    return {"round": 0, "metrics": measure(checkpoint, material, config)}

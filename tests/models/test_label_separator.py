@@ -5,7 +5,7 @@ import torch
 
 from data_specs.config import ModelConfig, SeparatorConfig
 from models.checkpoints import checkpoint_hash
-from models.label_separator import LabelSeparator, others
+from models.label_separator import LabelSeparator, others, silenced
 from models.queries import Query, query
 from models.separator import Separator
 
@@ -32,6 +32,25 @@ def test_a_query_is_the_positive_embedding_and_the_mean_of_the_negative_ones():
     assert query(NamesEncoder(), "a", ["b", "c"]).tolist() == [1, 0, 0, 0, 0.5, 0.5]
     assert query(NamesEncoder(), "b", []).tolist() == [0, 1, 0, 0, 0, 0]
     assert query(NamesEncoder(), None, ["c"]).tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_what_is_far_below_the_mixture_is_silenced_and_keeps_its_shape():
+    mixture = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    tracks = torch.stack([0.5 * mixture, 0.1 * mixture])  # 6 and 20 dB below
+    loud, quiet = silenced(tracks, mixture, -16.0)
+    torch.testing.assert_close(loud, tracks[0], rtol=0, atol=0)
+    torch.testing.assert_close(quiet, tracks[1] * 1e-5)
+    assert silenced(torch.zeros(2, 10), torch.zeros(10), -16.0).eq(0).all()
+
+
+def test_tracks_are_silenced_where_a_floor_is_asked_for(separator):
+    mixture = torch.randn(1, 8000, generator=torch.Generator().manual_seed(1))
+    (plain,) = separator.separate_batch(mixture, [["a", "b"]])
+    floored = LabelSeparator(separator.separator, NamesEncoder(), "hash", silence_floor_db=-0.01)
+    (found,) = floored.separate_batch(mixture, [["a", "b"]])
+    torch.testing.assert_close(found, plain * 1e-5)
+    (raw,) = floored.answer(mixture, [[Query("a", ("b",)), Query("b", ("a",))]])
+    torch.testing.assert_close(raw, plain)
 
 
 def test_labels_are_negative_queries_for_one_another():

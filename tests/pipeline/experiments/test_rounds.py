@@ -84,6 +84,17 @@ def test_silence_rates_are_trained_from_one_start(material, tmp_path):
     assert {"silence_sdr_db_pos", "silence_si_sdr_db", "sdri_db"} <= set(results[0]["metrics"])
 
 
+def test_a_floor_of_silence_is_measured_on_the_same_weights(material, tmp_path):
+    model = CONFIG.model.model_copy(update={"silence_floor_db": -3.0})
+    config = CONFIG.model_copy(update={"model": model})
+    results = run_silence(material, config, rates=(0.0,), size=SMALL, seed=0, out=tmp_path)
+    assert [one["arm"] for one in results] == ["α = 0.00", "α = 0.00, floor -3 dB"]
+    bare, floored = (one["metrics"] for one in results)
+    assert floored["silence_sdr_db"] > bare["silence_sdr_db"] + 10
+    assert floored["si_sdri_db"] == pytest.approx(bare["si_sdri_db"], abs=1e-3)  # shapes are what they were
+    assert floored["sdri_db"] != bare["sdri_db"]
+
+
 def test_thresholds_decide_what_an_arm_trains_on(material, tmp_path):
     results = run_thresholds(material, CONFIG, uses=(Use(None, None), Use(-60, 60)), size=SMALL, seed=0, out=tmp_path)
     assert [one["arm"] for one in results] == ["start", "single-source", "ITT > -60 dB, SST > 60 dB"]
