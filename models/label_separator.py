@@ -27,7 +27,7 @@ from models.weights import OnDownload
 
 Negatives = Sequence[Sequence[str]]
 
-SILENCED_DB = -100.0
+SILENCED_DB = -70.0
 
 
 def others(labels: Sequence[str]) -> list[list[str]]:
@@ -39,7 +39,7 @@ def silenced(tracks: Tensor, mixture: Tensor, floor_db: float) -> Tensor:
     """Tracks (Q, T) with those whose energy is further below the mixture's (T,) than ``floor_db`` turned down.
 
     What is left of an absent label is quiet, but not silent: a mask seldom shuts. They are turned down by
-    ``SILENCED_DB``, to below the steps of 16-bit audio, and not to zero, so that their shape can still be judged.
+    ``SILENCED_DB``, to below the steps of 16-bit audio, and not to zero, so that SI-SDR can still judge their shape.
     """
     quiet = tracks.square().sum(dim=1) < 10 ** (floor_db / 10) * mixture.square().sum()
     return torch.where(quiet.unsqueeze(1), tracks * 10 ** (SILENCED_DB / 20), tracks)
