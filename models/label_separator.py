@@ -27,8 +27,6 @@ from models.weights import OnDownload
 
 Negatives = Sequence[Sequence[str]]
 
-SILENCED_DB = -70.0
-
 
 def others(labels: Sequence[str]) -> list[list[str]]:
     """For every label, the other labels of the clip."""
@@ -36,13 +34,12 @@ def others(labels: Sequence[str]) -> list[list[str]]:
 
 
 def silenced(tracks: Tensor, mixture: Tensor, floor_db: float) -> Tensor:
-    """Tracks (Q, T) with those whose energy is further below the mixture's (T,) than ``floor_db`` turned down.
+    """Tracks (Q, T), with zeros for those whose energy is further below the mixture's (T,) than ``floor_db``.
 
-    What is left of an absent label is quiet, but not silent: a mask seldom shuts. They are turned down by
-    ``SILENCED_DB``, to below the steps of 16-bit audio, and not to zero, so that SI-SDR can still judge their shape.
+    What comes out for an absent label is quiet, but not silent: a mask seldom shuts. So is a source that is faint.
     """
     quiet = tracks.square().sum(dim=1) < 10 ** (floor_db / 10) * mixture.square().sum()
-    return torch.where(quiet.unsqueeze(1), tracks * 10 ** (SILENCED_DB / 20), tracks)
+    return tracks.masked_fill(quiet.unsqueeze(1), 0.0)
 
 
 class LabelSeparator:

@@ -34,12 +34,12 @@ def test_a_query_is_the_positive_embedding_and_the_mean_of_the_negative_ones():
     assert query(NamesEncoder(), None, ["c"]).tolist() == [0, 0, 0, 0, 0, 1]
 
 
-def test_what_is_far_below_the_mixture_is_silenced_and_keeps_its_shape():
+def test_what_is_far_below_the_mixture_is_silence():
     mixture = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     tracks = torch.stack([0.5 * mixture, 0.1 * mixture])  # 6 and 20 dB below
     loud, quiet = silenced(tracks, mixture, -16.0)
     torch.testing.assert_close(loud, tracks[0], rtol=0, atol=0)
-    torch.testing.assert_close(quiet, tracks[1] * 10 ** (-70 / 20))
+    assert not quiet.any()
     assert silenced(torch.zeros(2, 10), torch.zeros(10), -16.0).eq(0).all()
 
 
@@ -48,7 +48,8 @@ def test_tracks_are_silenced_where_a_floor_is_asked_for(separator):
     (plain,) = separator.separate_batch(mixture, [["a", "b"]])
     floored = LabelSeparator(separator.separator, NamesEncoder(), "hash", silence_floor_db=-0.01)
     (found,) = floored.separate_batch(mixture, [["a", "b"]])
-    torch.testing.assert_close(found, plain * 10 ** (-70 / 20))
+    assert plain.any(dim=1).all()
+    assert not found.any()
     (raw,) = floored.answer(mixture, [[Query("a", ("b",)), Query("b", ("a",))]])
     torch.testing.assert_close(raw, plain)
 

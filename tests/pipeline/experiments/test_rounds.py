@@ -91,7 +91,6 @@ def test_a_floor_of_silence_is_measured_on_the_same_weights(material, tmp_path):
     assert [one["arm"] for one in results] == ["α = 0.00", "α = 0.00, floor -3 dB"]
     bare, floored = (one["metrics"] for one in results)
     assert floored["silence_sdr_db"] > bare["silence_sdr_db"] + 10
-    assert floored["si_sdri_db"] == pytest.approx(bare["si_sdri_db"], abs=1e-3)  # shapes are what they were
     assert floored["sdri_db"] != bare["sdri_db"]
 
 
