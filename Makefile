@@ -21,8 +21,7 @@ format: setup
 
 # The API reference, from the docstrings, into build/docs/.
 docs: setup
-	.venv/bin/python -m pdoc --docformat google --math --output-directory build/docs \
-		data_specs models pipeline flows
+	.venv/bin/python docs/reference/make.py build/docs
 
 # After a change of dependencies in pyproject.toml. The overrides are explained in infra/overrides.txt.
 lock:
