@@ -1,8 +1,8 @@
 """The command line ``data-engine``: every command, how errors become exit statuses, nothing else.
 
 Exit status 0 is success, 2 an error of the user (one line that says what to do), 1 a fault (one line; ``--debug`` shows
-the stack trace), 130 an interruption. Heavy packages are imported inside the commands, so that ``--help`` and
-completion answer at once.
+the stack trace), 130 an interruption (ctrl-c or SIGTERM). Heavy packages are imported inside the commands, so that
+``--help`` and completion answer at once.
 
 Example::
 
@@ -29,6 +29,7 @@ from flows import (
     weight_commands,
 )
 from flows.help import EngineCommand, EngineGroup
+from flows.interruption import interrupt_by_signals
 from flows.output import with_output_options
 from pipeline.faults import repairable
 
@@ -135,6 +136,7 @@ for name, (panel, text, second_words) in GROUPS.items():
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     mode = output.begin()
+    interrupt_by_signals()
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         status = app(words, prog_name=NAME, standalone_mode=False)

@@ -11,10 +11,21 @@ Example::
     from flows.data_engine import data_engine
 """
 
+import ctypes
 import os
 import signal
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from flows.interruption import INTERRUPTIONS
+
+_PR_SET_PDEATHSIG = 1
 
 USER_SETTINGS = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE")
 
@@ -54,17 +65,37 @@ def configure_prefect(*, log_level: str, own_home: bool = True) -> None:
 
 
 def start_server() -> None:
-    """Start the server that Prefect would start with the flow, where none is configured, and keep ctrl-c from it.
+    """Start the server that Prefect would start with the flow, where none is configured, out of the reach of signals.
 
-    A terminal sends ctrl-c to all processes of a command; a flow whose server is gone cannot end in order.
+    A terminal sends ctrl-c to all processes of a command, a service manager SIGTERM; a flow whose server is gone cannot
+    end in order.
     """
     from prefect.client.orchestration import get_client
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by what is started now
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)  # until it is certain who ends the server
     try:
-        get_client(sync_client=True)
+        with _popen(start_new_session=True, preexec_fn=_end_with_parent):
+            get_client(sync_client=True)
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
+
+
+@contextmanager
+def _popen(**options: Any) -> Iterator[None]:
+    """Meanwhile, processes are started with these options of ``subprocess.Popen``; Prefect takes none."""
+    original = subprocess.Popen
+    subprocess.Popen = partial(original, **options)  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        subprocess.Popen = original  # type: ignore[misc]
+
+
+def _end_with_parent() -> None:
+    """In a new process: take signals again, and be ended when its parent is killed, where the system can do that."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _made(home: Path) -> Path:

@@ -3,6 +3,8 @@
 Each is a plain function with its options in the signature; ``flows.cli`` registers them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,8 +34,6 @@ Rounds = Annotated[int, typer.Option(metavar="N", min=1, help="Rounds that the w
 RoundsOrConfigured = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Rounds that the workspace shall have; else CONFIG's number.")
 ]
-
-CONTINUES = "the same command continues where it stopped"
 
 
 def demo(
@@ -96,10 +96,9 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
     settings = load_config(config, overrides_of(clips))
     opened = Workspace(absolute(workspace))
     check_inputs(opened, settings)
-    mode().after_interruption = CONTINUES
     wanted = rounds_to_run(opened, settings, rounds=rounds)
     if wanted or settings.takedown:
-        with Opening(terminal_progress(), "start the flow") as progress:
+        with _telling_where_it_stops(opened, rounds), Opening(terminal_progress(), "start the flow") as progress:
             from flows.prefect_settings import configure_prefect, start_server
 
             configure_prefect(log_level="CRITICAL")
@@ -117,6 +116,18 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
         print(f"Report: {browsable(report)}")
 
     result({**content, "report": report}, text=show, brief=report)
+
+
+@contextmanager
+def _telling_where_it_stops(workspace: "Workspace", rounds: int | None) -> Iterator[None]:
+    """Meanwhile, an interruption is told with the round and the stage that it cut off."""
+    from flows.status import where_it_stopped
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        mode().after_interruption = where_it_stopped(workspace, rounds)
+        raise
 
 
 def _report_path(workspace: "Workspace", round_number: int) -> str:

@@ -79,6 +79,22 @@ def summary(workspace: Workspace, *, rounds: int | None = None) -> dict[str, Any
     }
 
 
+def where_it_stopped(workspace: Workspace, rounds: int | None = None) -> str:
+    """What is said of a run that was cut off: where the workspace is, and how to go on."""
+    try:
+        at = _resume(workspace, workspace.config, rounds) if workspace.exists() else None
+    except Exception:  # it may have been cut off by whoever took its storage away
+        at = None
+    if at is None:
+        return "the same command continues where it stopped"
+    return f"round {at['round']} stopped at {stage_in_words(at)}; the same command continues there"
+
+
+def stage_in_words(at: dict[str, Any]) -> str:
+    """The stage of a resume, and how far it is: ``stage separate (2 work units are done)``."""
+    return f"stage {at['stage']}" + (f" ({at['units_done']} work units are done)" if at["stage"] == "separate" else "")
+
+
 def sdri_db(metrics: dict[str, Any], which: str) -> float | None:
     """Mean SDRi (eq. 7) with positive and negative query of the ``current`` or ``candidate`` separator, if known."""
     return metrics.get(which, {}).get("pos_neg", {}).get("sdri_db", {}).get("mean")

@@ -16,6 +16,8 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from flows.status import stage_in_words
+
 WIDTH_OUTSIDE_A_TERMINAL, WIDTH_WITH_PATHS = 100, 240
 
 
@@ -45,8 +47,7 @@ def resume_line(resume: dict[str, Any] | None) -> str:
     """What the same run command would do next, in words."""
     if resume is None:
         return "Next: nothing is left to do; a larger --rounds adds a round."
-    units = f" ({resume['units_done']} work units are done)" if resume["stage"] == "separate" else ""
-    return f"Next: a resume starts round {resume['round']} at stage {resume['stage']}{units}."
+    return f"Next: a resume starts round {resume['round']} at {stage_in_words(resume)}."
 
 
 def print_doctor(facts: dict[str, Any]) -> None:

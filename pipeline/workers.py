@@ -18,7 +18,9 @@ Example::
 import logging
 import math
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -84,7 +86,7 @@ def start_ray(config: Config) -> None:
             "_system_config": _SYSTEM,
         }
     try:
-        with _muted_stderr():
+        with _muted_stderr(), _same_sigterm():
             ray.init(**options)
     except Exception as error:
         if "timed out during startup" not in str(error):
@@ -121,6 +123,17 @@ def _muted_stderr() -> Iterator[None]:
         os.dup2(terminal, 2)
         os.close(terminal)
         os.close(nowhere)
+
+
+@contextmanager
+def _same_sigterm() -> Iterator[None]:
+    """Meanwhile, who has a use for SIGTERM keeps it: Ray takes it to stop its processes and then the program."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def stop_ray() -> None:
