@@ -5,7 +5,7 @@ to the driver: Ray would bury an exception in exceptions of its own.
 
 Example::
 
-    worker = PartWorker(job, plan.storage, attempts)        # in an actor of Ray Data
+    worker = PartWorker(job, plan.storage, Attempts("one-stage"))        # in an actor of Ray Data
     rows = worker({"part": "00000.parquet"})
 """
 
@@ -25,6 +25,7 @@ from pipeline.unit_jobs import GivenUp, UnitJob
 from pipeline.units import WorkUnit, read_units
 
 OUT_OF_MEMORY = "out of memory"
+_NAMESPACE = b"data-engine-attempts"
 
 
 class Done(NamedTuple):
@@ -82,18 +83,40 @@ class Worker:
         return self._model
 
 
+class Attempts(NamedTuple):
+    """How often a part was begun: tells a part that kills its workers from one that was unlucky once.
+
+    The counts lie with the head of the cluster: Ray's memory monitor may kill any worker, one that only counts as well.
+    """
+
+    stage: str
+
+    def begin(self, part: str) -> int:
+        """How often this part was begun before."""
+        from ray.experimental import internal_kv
+
+        key = f"{self.stage}/{part}".encode()
+        before = int(internal_kv._internal_kv_get(key, namespace=_NAMESPACE) or 0)
+        internal_kv._internal_kv_put(key, str(before + 1).encode(), namespace=_NAMESPACE)
+        return before
+
+    def forget(self) -> None:
+        """Remove the counts."""
+        from ray.experimental import internal_kv
+
+        internal_kv._internal_kv_del(f"{self.stage}/".encode(), del_by_prefix=True, namespace=_NAMESPACE)
+
+
 class PartWorker(Worker):
     """One process of the pool; its threads do a part of the plan each."""
 
-    def __init__(self, job: UnitJob, storage: Storage, attempts: Any) -> None:
+    def __init__(self, job: UnitJob, storage: Storage, attempts: Attempts) -> None:
         super().__init__(job)
         self._storage, self._attempts = storage, attempts
 
     def __call__(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        import ray
-
         part = row["part"]
-        if ray.get(self._attempts.begin.remote(part)) > self._job.config.workers.retries:
+        if self._attempts.begin(part) > self._job.config.workers.retries:
             return [Done(put_aside=part)._asdict()]
         rows = []
         for unit in read_units(self._storage, part):

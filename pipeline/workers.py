@@ -24,12 +24,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
+from uuid import uuid4
 
 from data_specs.config import Config
 from data_specs.errors import UserError
-from pipeline.attempts import Attempts
 from pipeline.unit_jobs import Resources, UnitJob
-from pipeline.unit_workers import Alone, Done, PartWorker
+from pipeline.unit_workers import Alone, Attempts, Done, PartWorker
 from pipeline.units import Plan
 
 # Read by Ray at its import and start: no usage reports; workers are this environment's Python, also under ``uv run``;
@@ -87,6 +87,8 @@ def start_ray(config: Config) -> None:
         }
     try:
         with _muted_stderr(), _same_sigterm():
+            # It prints what it knows of lost workers to standard output, which is for the result of a command.
+            ray._private.worker.print_to_stdstream = lambda *message, **how: None
             ray.init(**options)
     except Exception as error:
         if "timed out during startup" not in str(error):
@@ -171,15 +173,12 @@ def run_units(job: UnitJob, plan: Plan) -> Iterator[DoneUnit]:
 def _stream(job: UnitJob, plan: Plan, parts: list[str]) -> Iterator[Done]:
     """What came of every unit, or of a part that was put aside, in the order in which they get done."""
     import ray.data
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it would log as an error is raised as well
     resources = job.resources
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    lasting: dict[str, Any] = {"max_restarts": -1, "max_task_retries": -1}
-    attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here, **lasting).remote()
+    attempts = Attempts(uuid4().hex)
     dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts)).flat_map(
         cast(Any, PartWorker),
         fn_constructor_args=(job, plan.storage, attempts),
@@ -194,6 +193,7 @@ def _stream(job: UnitJob, plan: Plan, parts: list[str]) -> Iterator[Done]:
     )
     for row in dataset.iter_rows():
         yield Done(**row)
+    attempts.forget()
 
 
 def _pool_size(resources: Resources) -> int:

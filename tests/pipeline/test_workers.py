@@ -1,10 +1,13 @@
 """Work units on a real Ray: committed by the workers; a lost worker costs time, a clip that kills workers itself."""
 
 import os
+import re
 import signal
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -30,7 +33,8 @@ CONFIG = Config.model_validate(
     {"audio": {"sample_rate_hz": 8000}, "gate": {"preset": "paper"}, "workers": {"retry_delay_s": 0.0}}
 )
 LABELS = ("Rain", "Bark")
-DEADLY = 4321  # samples; no other clip has this length
+KILLS = {"memory": "memory.oom_control", "cgroup": "memory.events"}
+ABORTS, SWALLOWS, ASKS_TOO_MUCH = 4321, 4322, 4323  # samples; other clips have other lengths
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,12 +49,12 @@ def workspace(tmp_path) -> Workspace:
     return Workspace.open(tmp_path / "workspace", CONFIG)
 
 
-def clips_of(folder: Path, labels: tuple[str, ...], *, deadly: int | None = None) -> list[Clip]:
-    """Six clips of noise; number ``deadly`` is a little longer than the others."""
+def clips_of(folder: Path, labels: tuple[str, ...], *, lengths: Mapping[int, int] | None = None) -> list[Clip]:
+    """Six clips of noise, of 4000 samples but for those with ``lengths`` of their own."""
     clips = []
     for number in range(6):
         path = folder / f"{number}.wav"
-        samples = DEADLY if number == deadly else 4000
+        samples = (lengths or {}).get(number, 4000)
         soundfile.write(path, 0.1 * np.random.default_rng(number).normal(size=samples), 8000)
         clips.append(Clip(clip_id=content_id(number), path=str(path), labels=labels, duration_s=samples / 8000))
     return clips
@@ -65,21 +69,19 @@ def units_of(plan: Plan) -> list[WorkUnit]:
     return [unit for part in plan.parts for unit in plan.units(part)]
 
 
-class DeadlySeparator(BandSeparator):
-    """Its process aborts, as C code does that meets bad data, when it is given the deadly clip."""
+class PoisonedSeparator(BandSeparator):
+    """Some clips are the end of its process, or nearly so; ``checkpoint`` is a group that may take little memory."""
 
     def separate_batch(self, mixtures, labels):
-        if mixtures.shape[1] == DEADLY:
-            os.abort()
-        return super().separate_batch(mixtures, labels)
-
-
-class GreedySeparator(BandSeparator):
-    """Really runs out of memory on the deadly clip."""
-
-    def separate_batch(self, mixtures, labels):
-        if mixtures.shape[1] == DEADLY:
-            torch.empty(1 << 60)  # more than any machine has
+        match mixtures.shape[1]:
+            case n if n == ABORTS:  # as C code does that meets bad data
+                os.abort()
+            case n if n == SWALLOWS:  # until the kernel kills it
+                Path(self.checkpoint_hash, "cgroup.procs").write_text(str(os.getpid()))
+                taken = [np.ones(1 << 20) for _ in range(1000)]  # 8 MB each
+                raise AssertionError(f"there was memory for all {len(taken)} pieces")
+            case n if n == ASKS_TOO_MUCH:
+                torch.empty(1 << 60)  # more than any machine has
         return super().separate_batch(mixtures, labels)
 
 
@@ -121,20 +123,41 @@ def test_every_unit_is_done_although_a_worker_is_killed(workspace, tmp_path):
     assert list(run_units(job, plan)) == []
 
 
-@pytest.mark.parametrize(
-    ("separator", "reason"),
-    [(DeadlySeparator, "the worker process died of it, 2 times"), (GreedySeparator, "out of memory, 2 times")],
-)
-def test_a_clip_that_no_worker_survives_gets_an_outcome_and_the_others_go_on(workspace, tmp_path, separator, reason):
+@pytest.fixture
+def small_memory() -> Iterator[Path]:
+    """A group of processes that may take 64 MB beyond what they have when they join it."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root, f"data-engine-{uuid4().hex}")
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(64 << 20))
+        except OSError:
+            continue
+        yield group
+        group.rmdir()
+        return
+    pytest.skip("only root may limit the memory of processes")
+
+
+def test_clips_that_no_worker_survives_get_an_outcome_and_the_others_go_on(workspace, tmp_path, small_memory, capfd):
     config = CONFIG.model_copy(update={"workers": CONFIG.workers.model_copy(update={"retries": 1})})
-    clips = clips_of(tmp_path, LABELS, deadly=3)
-    plan = plan_of(workspace, clips)
-    done = list(run_units(SeparateJob(workspace, config, 1, lambda config, checkpoint: separator(checkpoint)), plan))
-    assert sorted(one.unit_id for one in done) == plan.unit_ids
+    clips = clips_of(tmp_path, LABELS, lengths={0: ABORTS, 3: SWALLOWS, 4: ASKS_TOO_MUCH})
+
+    def load(config: Config, checkpoint: str) -> BandSeparator:
+        return PoisonedSeparator(str(small_memory))
+
+    done = list(run_units(SeparateJob(workspace, config, 1, load), plan_of(workspace, clips)))
+    assert [one.clips for one in done] == [2, 2, 2]
+    counts = re.search(r"oom_kill (\d+)", (small_memory / KILLS[small_memory.parent.name]).read_text())
+    assert counts is not None
+    assert int(counts[1]) >= 2
+    assert capfd.readouterr().out == ""
     tracks = workspace.tracks(1)
     assert len(tracks) == 12
     assert {(track.clip_id, track.reason) for track in tracks if track.outcome == "failed"} == {
-        (clips[3].clip_id, reason)
+        (clips[0].clip_id, "the worker process died of it, 2 times"),
+        (clips[3].clip_id, "the worker process died of it, 2 times"),
+        (clips[4].clip_id, "out of memory, 2 times"),
     }
     assert verify_round(workspace, 1) == []
 
