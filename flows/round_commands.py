@@ -98,6 +98,7 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
     check_inputs(opened, settings)
     wanted = rounds_to_run(opened, settings, rounds=rounds)
     if wanted or settings.takedown:
+        opened.storage.check_writable()  # not after half a minute
         with _telling_where_it_stops(opened, rounds), Opening(terminal_progress(), "start the flow") as progress:
             from flows.prefect_settings import configure_prefect, start_server
 

@@ -14,21 +14,24 @@ from collections.abc import Callable, Iterator
 
 from data_specs.config import WorkersConfig
 from data_specs.errors import UserError
+from data_specs.filesystems import StorageError
 
 _REPAIRS = {
-    errno.ENOSPC: "no space left for {place}: make room",
-    errno.EDQUOT: "the disk quota is used up for {place}: make room",
-    errno.EROFS: "{place} is on a read-only file system: make it writable",
-    errno.EACCES: "{place} cannot be written: give write permission",
+    errno.ENOSPC: "no space left for {place}: make room, then run again; what is finished stays finished",
+    errno.EDQUOT: "the disk quota is used up for {place}: make room, then run again; what is finished stays finished",
+    errno.EROFS: "{place} is on a read-only file system: make it writable, then run again",
+    errno.EACCES: "{what}: no permission: give it, then run again",
 }
 
 
 def repairable(error: BaseException, place: str) -> UserError | None:
     """What the user has to do about ``error`` or one of its causes, or None when it is no such fault."""
-    for cause in _chain(error):
+    causes = list(_chain(error))
+    told = [str(cause).partition(": ")[0] for cause in causes if isinstance(cause, StorageError)]
+    what = (told or [f"cannot use {place}"])[0]  # read or write: only who tried it knows
+    for cause in causes:
         if isinstance(cause, OSError) and cause.errno in _REPAIRS:
-            line = _REPAIRS[cause.errno].format(place=place)
-            return UserError(f"{line}, then run again; what is finished stays finished")
+            return UserError(_REPAIRS[cause.errno].format(place=place, what=what))
     return None
 
 

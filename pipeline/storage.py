@@ -13,6 +13,7 @@ Example::
     storage.files("shards", suffix=".tar")
 """
 
+import os
 import threading
 import time
 import uuid
@@ -191,7 +192,9 @@ class Storage:
         except StorageError as error:
             if may_pass(error):
                 raise
-            reason = first_line(error.__cause__ or error)
+            cause = error.__cause__ or error
+            number = cause.errno if isinstance(cause, OSError) else None
+            reason = os.strerror(number).lower() if number else first_line(cause)
             raise UserError(f"cannot write to {self.uri}: {reason}; choose another workspace") from None
 
     def _path(self, name: str) -> str:

@@ -45,6 +45,10 @@ def test_what_the_user_can_repair_is_found_among_the_causes():
     error = StorageError("cannot write /w/a")
     error.__cause__ = FULL
     assert str(repairable(error, "/w")).startswith("no space left for /w: make room, then run again")
+    error = StorageError("cannot look up /w/a: [Errno 13] Permission denied")
+    error.__cause__ = PermissionError(errno.EACCES, "Permission denied")
+    assert str(repairable(error, "/w")).startswith("cannot look up /w/a: no permission: give it, then run again")
+    assert str(repairable(error.__cause__, "/w")).startswith("cannot use /w: no permission: give it, then run again")
     assert repairable(StorageError("cannot write s3://w/a: 503"), "s3://w") is None
     assert repairable(ValueError("x"), "/w") is None
 
