@@ -95,6 +95,8 @@ def lines(figures: "Throughput", job: "Job", estimated: "Estimate") -> list[str]
     ]
     if estimated.compute_price is not None:
         shown.append(f"Devices cost {estimated.compute_price:,.2f}.")
+    else:
+        shown.append("Cost: give --gpu-hour-price and --gb-month-price.")
     if estimated.storage_price_month is not None:
         shown.append(f"Storage costs {estimated.storage_price_month:,.2f} a month.")
     shown.append(

@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=12)
     steps = parser.parse_args().steps
-    base = load_config("demo", {"corpus": {"count": 8}, "single_source": {"count": 48}})
+    base = load_config("demo", {"corpus": {"count": 8}, "single_source": {"count": 144}})
     config = base.model_copy(
         update={"train": base.train.model_copy(update={"steps": steps, "checkpoint_every": steps})}
     )
