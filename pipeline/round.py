@@ -95,8 +95,8 @@ def run_stage(
     except Exception as error:
         repair = repairable(error, workspace.uri)
         line = str(repair or error).strip().partition("\n")[0]
-        failed = workspace.round_state(round_number).having(failure=f"{stage}: {line or type(error).__name__}")
-        with suppress(OSError):  # the disk that stopped the stage may be too full for this as well
+        with suppress(OSError):  # the disk that stopped the stage may be too full for this, the bucket still be away
+            failed = workspace.round_state(round_number).having(failure=f"{stage}: {line or type(error).__name__}")
             workspace.write_round_state(failed)
         if repair:
             raise repair from error

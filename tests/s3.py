@@ -8,6 +8,7 @@ Example::
         proxy.break_next(r"PUT /bucket/a", "unavailable", times=2)
 """
 
+import random
 import re
 import socket
 import socketserver
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ START_S = 60.0
 BUCKET = "bucket"
 
 Fault = Literal["unavailable", "reset", "stall", "torn upload", "torn answer"]
+AT_ONCE: tuple[Fault, ...] = ("unavailable", "reset", "torn upload", "torn answer")
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ def _made_bucket(port: int) -> bool:
 
 
 class FaultyProxy(socketserver.ThreadingTCPServer):
-    """Passes requests on to the store, except for those that ``break_next`` names; ``requests`` has them all.
+    """Passes requests on to the store, except for those that are to be broken.
+
+    ``requests`` has them all, ``broken`` counts the faults that happened.
 
     Kinds of fault: ``unavailable`` answers 503; ``reset`` breaks the connection before an answer; ``stall`` never
     answers; ``torn upload`` passes half of the body on and breaks; ``torn answer`` sends half of the answer and breaks.
@@ -97,7 +102,11 @@ class FaultyProxy(socketserver.ThreadingTCPServer):
         self.port: int = self.server_address[1]
         self.store_port = store_port
         self.requests: list[str] = []
+        self.broken: Counter[Fault] = Counter()
         self._faults: list[tuple[re.Pattern[str], Fault, int]] = []
+        self._chance: tuple[random.Random, float] | None = None
+        self._end: re.Pattern[str] | None = None
+        self._down = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> "FaultyProxy":
@@ -113,10 +122,21 @@ class FaultyProxy(socketserver.ThreadingTCPServer):
         with self._lock:
             self._faults.append((re.compile(request), fault, times))
 
+    def break_some(self, share: float, *, seed: int) -> None:
+        """Break this share of all requests, each at random in one of the ways that fail at once."""
+        with self._lock:
+            self._chance = (random.Random(seed), share)
+
+    def break_down(self, request: str) -> None:
+        """From the first request on that begins with the pattern, answer nothing but 503."""
+        with self._lock:
+            self._end = re.compile(request)
+
     def heal(self) -> None:
         """Break nothing any more, and forget the requests so far."""
         with self._lock:
             self._faults, self.requests = [], []
+            self._chance, self._end, self._down, self.broken = None, None, False, Counter()
 
     @property
     def unmet(self) -> list[str]:
@@ -127,13 +147,23 @@ class FaultyProxy(socketserver.ThreadingTCPServer):
     def fault_of(self, request: str) -> Fault | None:
         """Note a request and say how to break it."""
         with self._lock:
+            fault = self._fault_of(request)
             self.requests.append(request)
-            for position, (pattern, fault, times) in enumerate(self._faults):
-                if pattern.match(request):
-                    self._faults[position] = (pattern, fault, times - 1)
-                    if times == 1:
-                        del self._faults[position]
-                    return fault
+            self.broken.update([fault] if fault else [])
+            return fault
+
+    def _fault_of(self, request: str) -> Fault | None:
+        self._down = self._down or bool(self._end and self._end.match(request))
+        if self._down:
+            return "unavailable"
+        for position, (pattern, fault, times) in enumerate(self._faults):
+            if pattern.match(request):
+                self._faults[position] = (pattern, fault, times - 1)
+                if times == 1:
+                    del self._faults[position]
+                return fault
+        if self._chance and self._chance[0].random() < self._chance[1]:
+            return self._chance[0].choice(AT_ONCE)
         return None
 
 
