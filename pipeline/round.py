@@ -21,6 +21,7 @@ from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.records import StageCounts
 from pipeline.faults import repairable
+from pipeline.interruptions import sigterm_gets_through
 from pipeline.ledger import STAGES, RoundState, code_version
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.workspace import Workspace
@@ -91,7 +92,8 @@ def run_stage(
         raise ValueError(f"round {round_number} goes on with {state.next_stage}, not with {stage}")
     started = time.perf_counter()
     try:
-        fields = _STAGES[stage](workspace, config, round_number, progress)
+        with sigterm_gets_through():
+            fields = _STAGES[stage](workspace, config, round_number, progress)
     except Exception as error:
         repair = repairable(error, workspace.uri)
         line = str(repair or error).strip().partition("\n")[0]

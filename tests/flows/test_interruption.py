@@ -76,7 +76,7 @@ def stopped_run(
     ("number", "sent", "moment", "stage"),
     [
         (signal.SIGINT, to_all, "separate ...", "separate (0 work units are done)"),
-        (signal.SIGTERM, to_one, "train ...", "train"),
+        (signal.SIGTERM, to_one, "train: ", "train"),  # while it waits for Ray
         (signal.SIGTERM, to_all, "train ...", "train"),
     ],
     ids=["ctrl-c", "SIGTERM to the command", "SIGTERM to all of its processes"],

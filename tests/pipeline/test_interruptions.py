@@ -1,0 +1,51 @@
+"""SIGTERM ends what waits for Ray, and then reaches the handler that was there."""
+
+import os
+import signal
+import threading
+
+import pytest
+import ray
+
+from data_specs.config import Config
+from pipeline.interruptions import sigterm_gets_through
+from pipeline.workers import start_ray, stop_ray
+
+
+class Ended(BaseException):
+    """What a handler raises, as Prefect's does."""
+
+
+@pytest.fixture
+def handler():
+    """A handler that raises ``Ended``."""
+
+    def end(number: int, frame: object) -> None:
+        raise Ended
+
+    former = signal.signal(signal.SIGTERM, end)
+    yield end
+    signal.signal(signal.SIGTERM, former)
+
+
+def test_sigterm_ends_a_wait_for_ray_and_reaches_the_former_handler(handler):
+    start_ray(Config())
+    assert signal.getsignal(signal.SIGTERM) is handler  # Ray did not keep it
+    try:
+
+        @ray.remote
+        def last() -> None:
+            threading.Event().wait(120)
+
+        threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(Ended), sigterm_gets_through():
+            ray.get(last.remote(), timeout=60)
+    finally:
+        stop_ray()
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_an_interruption_of_another_kind_stays_what_it_is(handler):
+    with pytest.raises(KeyboardInterrupt), sigterm_gets_through():
+        raise KeyboardInterrupt
+    assert signal.getsignal(signal.SIGTERM) is handler
