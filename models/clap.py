@@ -41,7 +41,13 @@ class TinyClap(nn.Module):
         self.window_length = round(config.audio.window_s * sample_rate_hz)
 
     def embed_windows(self, waveform: Tensor) -> Tensor:
-        """Waveform (B, T) to one unit vector per window, (B, W, D); each window is brought to unit RMS."""
+        """Waveform (B, T) to one unit vector per window, (B, W, D); each window is brought to unit RMS.
+
+        What is shorter than a window is repeated, as LAION-CLAP does it: half a window of silence is no sound that it
+        learned from. The last of several windows is filled up with silence.
+        """
+        if 0 < waveform.shape[1] < self.window_length:
+            waveform = waveform.repeat(1, -(-self.window_length // waveform.shape[1]))[:, : self.window_length]
         count = max(1, -(-waveform.shape[1] // self.window_length))
         padded = F.pad(waveform, (0, count * self.window_length - waveform.shape[1]))
         windows = padded.view(-1, self.window_length)

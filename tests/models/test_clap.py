@@ -41,6 +41,13 @@ def test_long_audio_is_heard_window_by_window(clap):
 
 
 @torch.no_grad()
+def test_a_sound_that_is_shorter_than_a_window_is_heard_as_if_it_went_on(clap):
+    short = torch.randn(2, 40_000)
+    full = short.repeat(1, 5)[:, : clap.window_length]
+    torch.testing.assert_close(clap.embed_audio(short), clap.embed_audio(full))
+
+
+@torch.no_grad()
 def test_silence_and_single_samples_are_heard_without_a_nan(clap):
     for waveform in (torch.zeros(1, 1000), torch.ones(1, 1)):
         assert clap.embed_audio(waveform).isfinite().all()
