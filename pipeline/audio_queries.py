@@ -103,8 +103,7 @@ class AudioQuerySampler:
             sound = self.pool.draw(index, self.rng, self.length)
             rms = np.sqrt(np.mean(sound**2))
             if rms > SILENT_RMS:
-                gain = LEVEL_RMS / rms * 10 ** (self.rng.uniform(*self.config.snr_db) / 20)
-                sounds[index] = (sound * gain).astype(np.float32)
+                sounds[index] = (sound * (LEVEL_RMS / rms)).astype(np.float32)
             if len(sounds) == wanted:
                 return self._ask(np.stack(list(sounds.values())))
         raise UserError(
@@ -114,7 +113,9 @@ class AudioQuerySampler:
 
     def _ask(self, sounds: np.ndarray) -> AudioQuerySample:
         present, absent = range(len(sounds) - 1), len(sounds) - 1
-        mixture = sounds[:-1].sum(axis=0)
+        gains = 10 ** (self.rng.uniform(*self.config.snr_db, size=len(present)) / 20)
+        mixed = sounds[:-1] * gains[:, None].astype(np.float32)  # (S - 1, T)
+        mixture = mixed.sum(axis=0)
         order = self.rng.permutation(len(present)).tolist()
         targets, queries = [], []
         for i in range(self.config.queries_per_mixture):
@@ -122,7 +123,7 @@ class AudioQuerySampler:
             silent = self.rng.random() < self.config.silence_rate
             others = tuple(place for place in present if silent or place != own)
             with_positive, with_negatives = query_mode(self.rng, self.config, may_lack_positive=not silent)
-            targets.append(np.zeros_like(mixture) if silent else sounds[own])
+            targets.append(np.zeros_like(mixture) if silent else mixed[own])
             queries.append(
                 AudioQuery((absent if silent else own) if with_positive else None, others if with_negatives else ())
             )

@@ -12,7 +12,7 @@ from data_specs.config import TrainConfig
 from data_specs.errors import UserError
 from data_specs.objectives import ManipulationConfig
 from models.query_encoders import load_query_encoder
-from pipeline.audio_queries import AudioQuerySampler, collate_audio_queries
+from pipeline.audio_queries import LEVEL_RMS, AudioQuerySampler, collate_audio_queries
 from tests.pipeline.sounds import TonePool
 
 LENGTH = 32_000
@@ -33,16 +33,25 @@ def sampler(**changes):
     return AudioQuerySampler(TonePool(NO_LABELS), TrainConfig(**changes), length=LENGTH, seed=0)
 
 
-def test_a_mixture_is_the_sum_of_its_sounds_and_targets_are_among_them():
+def test_a_mixture_is_the_sum_of_its_sounds_at_their_levels_and_targets_are_among_them():
     for _ in range(20):
-        sample = sampler(silence_rate=0).draw()
-        np.testing.assert_allclose(sample.mixture, sample.sounds[:-1].sum(axis=0), atol=1e-6)
+        sample = sampler(silence_rate=0, queries_per_mixture=4).draw()
+        present = sample.sounds[:-1]
+        gains = np.linalg.lstsq(present.T, sample.mixture, rcond=None)[0]
+        np.testing.assert_allclose(sample.mixture, gains @ present, atol=1e-6)
+        assert np.all(np.abs(20 * np.log10(gains)) <= 5)
         for target, query in zip(sample.targets, sample.queries, strict=True):
-            own = [i for i, sound in enumerate(sample.sounds[:-1]) if np.array_equal(sound, target)]
+            own = [i for i in range(len(present)) if np.allclose(gains[i] * present[i], target, atol=1e-6)]
             assert len(own) == 1
             assert query.positive in (own[0], None)
             assert set(query.negatives) in (set(), set(range(len(sample.sounds) - 1)) - set(own))
             assert query.positive is not None or query.negatives
+
+
+def test_a_sound_is_embedded_at_a_common_level_whatever_its_level_in_the_mixture():
+    for sample in islice(sampler(silence_rate=0), 8):
+        np.testing.assert_allclose(np.sqrt(np.mean(sample.sounds**2, axis=1)), LEVEL_RMS, rtol=1e-4)
+        assert not np.isclose(np.sqrt(np.mean(sample.targets**2)), LEVEL_RMS, rtol=1e-4)
 
 
 def test_an_absent_sound_gives_silence():
@@ -82,7 +91,7 @@ def test_a_separator_of_another_rate_has_its_sounds_embedded_at_the_encoders_rat
 @pytest.mark.parametrize("kind", ["mixup", "spec_augment", "noise", "dropout"])
 def test_manipulations_change_queries_but_not_absent_halves_and_repeat_from_a_seed(encoder, kind):
     config = ManipulationConfig(kind=kind)
-    samples = list(islice(sampler(audio_query=config), 4))
+    samples = list(islice(sampler(audio_query=config, pos_only_rate=0.5), 4))
     plain = collate_audio_queries(samples, encoder, PLAIN, seeded(4)).queries
     changed = collate_audio_queries(samples, encoder, config, seeded(4)).queries
     alone = [collate_audio_queries([samples[i]], encoder, config, [seeded(4)[i]]).queries for i in range(4)]
