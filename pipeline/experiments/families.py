@@ -30,7 +30,7 @@ from models.query_encoders import TinyClapEncoder
 from models.separator import Separator
 from models.tdcn import TDCN
 from pipeline.experiments.family_material import AnyMixture, FamilyScenes
-from pipeline.experiments.timed import Trained, train_for
+from pipeline.experiments.timed import Trained, measure_statistics, train_for
 from pipeline.experiments.training import KeptPool
 from pipeline.mixit_train import batch_loss, mixture_batches
 from pipeline.objectives import Material, Objectives, draw_samples
@@ -99,6 +99,7 @@ class QueriedFamily:
 
         torch.manual_seed(seed)
         trained = train_for(separator, step_loss, learning_rate=LEARNING_RATE, seconds=seconds, progress=progress)
+        measure_statistics(separator, step_loss)
         return TrainedFamily(LabelSeparator(separator, encoder, "experiment"), trained, _parameters(separator))
 
 

@@ -19,7 +19,7 @@ from models.tdcn import TDCN
 from pipeline.experiments.families import FAMILIES, HandedOut, MixitFamily, QueriedFamily, untrained
 from pipeline.experiments.family_material import family_scenes
 from pipeline.experiments.family_runs import FamilyExperiment, run_families
-from pipeline.experiments.timed import rate_share, train_for
+from pipeline.experiments.timed import measure_statistics, rate_share, train_for
 
 ONE_SECOND = Config.model_validate({"audio": {"clip_duration_s": 1.0}})
 SMALL_NETWORK = ConformerConfig(window_s=1.0, overlap_s=0.1, width=16, blocks=1)
@@ -139,6 +139,25 @@ def test_a_timed_training_lasts_as_long_as_it_should_and_learns():
     assert done.seconds == pytest.approx(1, abs=0.3)
     assert done.losses[-1] < 0.1 * done.losses[0]
     assert len(done.losses) == done.steps > 10
+
+
+def test_statistics_of_a_short_training_are_measured_on_what_the_network_hears_now():
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(2, momentum=0.01), torch.nn.Linear(2, 1))
+    generator = torch.Generator().manual_seed(0)
+
+    def step_loss():
+        return model(torch.tensor([3.0, -1.0]) + 2.0 * torch.randn(64, 2, generator=generator)).mean()
+
+    for _ in range(20):
+        step_loss()
+    assert model[0].running_mean[0] < 1  # still near where it began
+    weights = model[1].weight.clone()
+    measure_statistics(model, step_loss)
+    torch.testing.assert_close(model[0].running_mean, torch.tensor([3.0, -1.0]), atol=0.3, rtol=0)
+    torch.testing.assert_close(model[0].running_var, torch.full((2,), 4.0), atol=0.8, rtol=0)
+    assert not model.training
+    assert model[0].momentum == 0.01
+    assert torch.equal(model[1].weight, weights)
 
 
 def test_the_rate_rises_and_falls_with_time():
