@@ -24,6 +24,7 @@ from models.query_encoders import TinyClapEncoder
 from pipeline.experiments.families import FAMILIES, Family
 from pipeline.experiments.family_material import BUILTIN, FamilyScenes, family_scenes
 from pipeline.experiments.family_summary import write_report
+from pipeline.experiments.remembering import RememberingEncoder
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.scoring import QueriedSeparator, evaluate_mixtures
 from pipeline.storage import Storage
@@ -95,7 +96,7 @@ def run_families(
         test_splits=experiment.test_splits,
         progress=progress,
     )
-    encoder = TinyClapEncoder(load_clap("embedded"))
+    encoder = RememberingEncoder(load_clap("embedded"))
     wanted = [(name, seed) for seed in range(experiment.seeds) for name in experiment.families]
     done = {(run["family"], run["seed"]) for run in results["runs"]}
     with progress.task("runs", total=len(wanted)) as task:
