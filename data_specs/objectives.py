@@ -63,6 +63,9 @@ class WeakConfig(Section):
     """Bi-modal weak supervision (``models.losses_weak``), on labelled natural clips."""
 
     mixtures: int = Field(2, ge=2, description="Clips that are added to a mixture of mixtures.")
+    asked: int | None = Field(
+        None, ge=1, description="Clips of a mixture whose sources are asked for in a step, at random; None: all."
+    )
     contrastive_weight: float = Field(0.5, ge=0, description="Of an estimate's fit to its text, by the frozen CLAP.")
     consistency_weight: float = Field(5.0, ge=0, description="Of a clip's sources summing to it.")
     unsupervised_weight: float = Field(5.0, ge=0, description="Of clips being told apart as wholes.")

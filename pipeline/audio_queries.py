@@ -100,10 +100,9 @@ class AudioQuerySampler:
             index = int(self.rng.integers(len(self.pool)))
             if index in sounds:
                 continue
-            sound = self.pool.draw(index, self.rng, self.length)
-            rms = np.sqrt(np.mean(sound**2))
-            if rms > SILENT_RMS:
-                sounds[index] = (sound * (LEVEL_RMS / rms)).astype(np.float32)
+            sound = at_query_level(self.pool.draw(index, self.rng, self.length))
+            if sound is not None:
+                sounds[index] = sound
             if len(sounds) == wanted:
                 return self._ask(np.stack(list(sounds.values())))
         raise UserError(
@@ -132,6 +131,12 @@ class AudioQuerySampler:
             drawn = self.rng.integers(len(self.pool), size=len(sounds)).tolist()
             mixed_in = np.stack([self.pool.draw(index, self.rng, self.length) for index in drawn])
         return AudioQuerySample(mixture, np.stack(targets), sounds, tuple(queries), mixed_in)
+
+
+def at_query_level(sound: np.ndarray) -> np.ndarray | None:
+    """A sound (T,) at the level that it is embedded at, whatever its level in a mixture; None where it is silent."""
+    rms = np.sqrt(np.mean(sound**2))
+    return (sound * (LEVEL_RMS / rms)).astype(np.float32) if rms > SILENT_RMS else None
 
 
 def collate_audio_queries(

@@ -45,7 +45,7 @@ class LabelledPool(Protocol):
 
 @dataclass(frozen=True)
 class WeakSample:
-    """Clips (S, T) and what is asked of their sum: first each clip as a whole, then each of its labels.
+    """Clips (S, T) and what is asked of their sum: first each clip as a whole, then each label of those that are asked.
 
     ``owner[q]`` is the clip that query q asks a source of; -1 for the first S queries.
     """
@@ -129,8 +129,10 @@ class WeakSampler:
     def _ask(self, chosen: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> WeakSample:
         every = [label for _, labels in chosen for label in labels]
         queries = [self._mode(in_one_text(labels), [one for one in every if one not in labels]) for _, labels in chosen]
-        queries += [self._mode(label, [one for one in every if one != label]) for label in every]
-        owner = [-1] * len(chosen) + [place for place, (_, labels) in enumerate(chosen) for _ in labels]
+        asked = self.rng.permutation(len(chosen))[: self.config.weak.asked].tolist()
+        sources = [(place, label) for place, (_, labels) in enumerate(chosen) if place in asked for label in labels]
+        queries += [self._mode(label, [one for one in every if one != label]) for _, label in sources]
+        owner = [-1] * len(chosen) + [place for place, _ in sources]
         return WeakSample(np.stack([clip for clip, _ in chosen]), tuple(queries), tuple(owner))
 
     def _mode(self, positive: str, negatives: Sequence[str]) -> Query:

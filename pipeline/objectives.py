@@ -185,7 +185,9 @@ def weak_objective(
     if config.contrastive_weight:
         contrastive = _misfit(estimates.float(), batch, judge, sample_rate_hz=network.config.sample_rate_hz)
     if sources:
-        consistency = consistency_loss(magnitudes, clips, owner=batch.owner).sum(dim=1).mean()
+        error = consistency_loss(magnitudes, clips, owner=batch.owner)  # (B, S)
+        asked = torch.stack([(batch.owner == place).any(dim=1) for place in range(places)], dim=1)  # (B, S)
+        consistency = places * error.sum() / asked.sum().clamp(min=1)
     unsupervised = unsupervised_loss(magnitudes[:, :places], clips, whole=whole).sum(dim=1).mean()
     return weak_loss(contrastive, consistency, unsupervised, config)
 
@@ -201,4 +203,6 @@ def _misfit(estimates: Tensor, batch: WeakBatch, judge: GradientEncoder, *, samp
         same=text.unsqueeze(0) == text.unsqueeze(1),
         scale=judge.logit_scale,
     )  # (P,)
-    return torch.stack([misfit[owner == place].mean() for place in range(batch.clips.shape[1])]).sum()
+    places = batch.clips.shape[1]
+    of_place = [misfit[owner == place].mean() for place in range(places) if (owner == place).any()]
+    return places * torch.stack(of_place).mean()

@@ -223,7 +223,7 @@ def _audio(kind: str) -> TrainConfig:
 
 
 _ONLY_MIXTURES = WeakConfig(contrastive_weight=0, consistency_weight=0)
-_WEAK = {"objectives": {"weak": 1.0}, "batch_size": 2}  # six queries of a mixture of mixtures instead of two
+_WEAK = {"objectives": {"weak": 1.0}, "batch_size": 2, "weak": {"asked": 1}}  # a step as long as others
 _MIXIT = UnconditionalTrainConfig(network=TDCNConfig(outputs=8, window_length=2048, hop_length=1024), duration_s=2.56)
 
 FAMILIES: dict[str, Family] = {

@@ -21,6 +21,7 @@ from data_specs.errors import UserError
 from data_specs.section import Section
 from models.checkpoints import load_clap
 from models.query_encoders import TinyClapEncoder
+from pipeline.audio_queries import at_query_level
 from pipeline.experiments.families import FAMILIES, Family
 from pipeline.experiments.family_material import BUILTIN, FamilyScenes, family_scenes
 from pipeline.experiments.family_summary import write_report
@@ -54,7 +55,12 @@ class FamilyExperiment(Section):
         return self
 
 
-LABELS_MAX = 2  # in a scene, as in the test mixtures of both papers; two scenes make a mixture of mixtures
+SCENES = {"labels_max": 2, "room_probability": 0.0, "background_probability": 0.0, "full_length_probability": 1.0}
+"""Two sounds, as in the test mixtures of both papers, without what the embedded CLAP cannot hear through.
+
+Of built-in tracks in rooms and with pauses it takes 62 % for the right one of ten labels, of these 90 %.
+"""
+
 SMALL = {"minutes": 0.002, "train_scenes": 12, "test_scenes": 2, "duration_s": 1.28}
 """For a try."""
 
@@ -84,9 +90,7 @@ def run_families(
     storage = Storage(out)
     settings = experiment.model_dump(mode="json", exclude={"families", "seeds"})
     results = _results(storage, settings)
-    config = Config.model_validate(
-        {"audio": {"clip_duration_s": experiment.duration_s}, "soundscapes": {"labels_max": LABELS_MAX}}
-    )
+    config = Config.model_validate({"audio": {"clip_duration_s": experiment.duration_s}, "soundscapes": SCENES})
     scenes = family_scenes(
         experiment.sources,
         config,
@@ -97,6 +101,9 @@ def run_families(
         progress=progress,
     )
     encoder = RememberingEncoder(load_clap("embedded"))
+    for track in scenes.tracks:  # so that no run pays for what the others find in memory
+        if (sound := at_query_level(track.waveform)) is not None:
+            encoder.embed_audio(torch.from_numpy(sound[None]))
     wanted = [(name, seed) for seed in range(experiment.seeds) for name in experiment.families]
     done = {(run["family"], run["seed"]) for run in results["runs"]}
     with progress.task("runs", total=len(wanted)) as task:

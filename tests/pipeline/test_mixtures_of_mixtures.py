@@ -47,6 +47,19 @@ def test_every_clip_and_every_label_is_asked_for(sampler):
             assert set(query.negatives) in (set(), every - set(labels))
 
 
+def test_of_some_clips_only_the_whole_is_asked_for():
+    config = TrainConfig(weak={"mixtures": 2, "asked": 1})
+    sampler = WeakSampler(TonePool(LABELS), config, length=LENGTH, seed=0)
+    places = set()
+    for _ in range(20):
+        sample = sampler.draw()
+        (place,) = set(sample.owner[2:])
+        places.add(place)
+        own = [query.positive for query in sample.queries[2:]]
+        assert sample.queries[place].positive == in_one_text(own)
+    assert places == {0, 1}
+
+
 def test_some_queries_have_negatives_and_some_have_not(sampler):
     queries = [query for _ in range(50) for query in sampler.draw().queries]
     share = np.mean([not query.negatives for query in queries])

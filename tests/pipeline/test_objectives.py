@@ -121,6 +121,30 @@ def test_the_weak_objective_is_the_sum_of_its_parts_computed_one_by_one(encoder)
     assert float(loss) == pytest.approx(0.5 * contrastive + 5 * (consistency + unsupervised), rel=1e-4)
 
 
+def test_asking_some_clips_gives_the_same_consistency_in_the_mean_and_a_fit_of_what_is_asked(encoder):
+    model = network("conformer").eval()
+    pool = TonePool([("Bark",), ("Rain",), ("Siren",)])
+
+    def mean(asked):
+        config = TrainConfig(weak={"asked": asked}, pos_only_rate=0.0)
+        sampler = WeakSampler(pool, config, length=LENGTH, seed=0)
+        judged = WeakConfig(contrastive_weight=0, unsupervised_weight=0)
+        with torch.no_grad():
+            losses = [
+                weak_objective(
+                    model, collate_weak([sampler.draw() for _ in range(4)], encoder, encoder), encoder, judged
+                )
+                for _ in range(12)
+            ]
+        return float(torch.stack(losses).mean())
+
+    assert mean(1) == pytest.approx(mean(None), rel=0.1)
+    sampler = WeakSampler(pool, TrainConfig(weak={"asked": 1}), length=LENGTH, seed=0)
+    batch = collate_weak([sampler.draw()], encoder, encoder)  # only one of the two clips is asked
+    with torch.no_grad():
+        assert weak_objective(model, batch, encoder, WeakConfig()).isfinite()
+
+
 @pytest.mark.parametrize("kind", ["clearsep", "conformer", "resunet", "unet"])
 def test_silent_mixtures_have_finite_losses_and_gradients(encoder, kind):
     model = network(kind).train()
