@@ -111,7 +111,7 @@ class QueriedFamily:
 
 @dataclass(frozen=True)
 class MixitFamily:
-    """An unconditional network; estimates are handed out to the labels that CLAP hears in them."""
+    """An unconditional network; estimates are shared out to the labels that CLAP hears in them."""
 
     what: str
     train_config: UnconditionalTrainConfig
@@ -150,8 +150,9 @@ class MixitFamily:
 class HandedOut:
     """Answers label queries with the estimates of an unconditional separator (a ``QueriedSeparator``).
 
-    Every estimate goes to that text of the query, the positive or a negative one, which it fits best. Without negatives
-    there is nobody to hand out to: the answer is the one audible estimate that fits the text best.
+    Every estimate is shared out to the texts of the query, the positive and the negative ones, by the probability that
+    CLAP gives each of them: a text that no estimate fits best gets what fits it most, not digital silence. Without
+    negatives there is nobody to share with: the answer is the one audible estimate that fits the text best.
     """
 
     checkpoint_hash = "experiment"
@@ -180,11 +181,11 @@ class HandedOut:
             for label, against in zip(own, rest, strict=True):
                 fit = sound @ self.encoder.embed_text([label, *against]).T  # (M, 1 + negatives)
                 if against:
-                    chosen = fit.argmax(dim=1) == 0
+                    share = (self.encoder.logit_scale * fit).softmax(dim=1)[:, 0]
                 else:
                     best = fit[:, 0].masked_fill(~audible, -torch.inf).argmax()
-                    chosen = torch.arange(len(fit), device=fit.device) == best
-                answers.append((estimates * chosen.unsqueeze(1)).sum(dim=0))
+                    share = (torch.arange(len(fit), device=fit.device) == best).to(estimates)
+                answers.append((estimates * share.unsqueeze(1)).sum(dim=0))
             tracks.append(torch.stack(answers))
         return tracks
 
