@@ -17,7 +17,7 @@ PAGES = (
 )
 """In reading order: a page may use what an earlier one has made."""
 
-LOGS = (ROOT / "docs" / "log.md",)
+LOGS = (ROOT / "docs" / "log.md", ROOT / "docs" / "families.md")
 """What was run once, on some machine, at some time: not to be run again."""
 
 LANGUAGES = {"sh", "python", "yaml", "csv", "text", "math", "mermaid"}
