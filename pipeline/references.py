@@ -41,12 +41,14 @@ class References:
     def gather(cls, clips: Iterable[Clip], encoder: QueryEncoder, *, sample_rate_hz: int) -> "References":
         """Listen to up to ``PER_LABEL`` clips of every label, chosen by content; unreadable ones are left out."""
         by_label: dict[str, list[Clip]] = {}
-        for clip in clips:
-            by_label.setdefault(clip.labels[0], []).append(clip)
+        for clip in clips:  # of which there may be millions
+            own = by_label.setdefault(clip.labels[0], [])
+            own.append(clip)
+            if len(own) > 2 * PER_LABEL:
+                own[:] = _chosen(own)
         embeddings = {}
         for label, own in sorted(by_label.items()):
-            chosen = nsmallest(PER_LABEL, own, key=lambda clip: seed_of("reference", clip.clip_id))
-            heard = [sound for clip in chosen if (sound := _listen(clip, encoder, sample_rate_hz)) is not None]
+            heard = [sound for clip in _chosen(own) if (sound := _listen(clip, encoder, sample_rate_hz)) is not None]
             if heard:
                 embeddings[label] = torch.nn.functional.normalize(torch.stack(heard).mean(dim=0), dim=0).cpu()
         return cls(embeddings)
@@ -88,6 +90,10 @@ class References:
 
 
 NO_REFERENCES = References({})
+
+
+def _chosen(clips: Sequence[Clip]) -> list[Clip]:
+    return nsmallest(PER_LABEL, clips, key=lambda clip: seed_of("reference", clip.clip_id))
 
 
 @torch.inference_mode()
