@@ -31,7 +31,6 @@ from flows import (
 from flows.help import EngineCommand, EngineGroup
 from flows.interruption import interrupt_by_signals
 from flows.output import with_output_options
-from pipeline.faults import repairable
 
 NAME = "data-engine"
 FAULT, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -151,8 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:  # the one place where a fault becomes an exit status
         if mode.debug:
             traceback.print_exception(fault)
-        if isinstance(fault, OSError) and (repair := repairable(fault, str(fault.filename or "the result"))):
-            return _fail(USER_ERROR, str(repair))
+        if isinstance(fault, OSError):
+            from pipeline.faults import repairable  # loads pyarrow
+
+            if repair := repairable(fault, str(fault.filename or "the result")):
+                return _fail(USER_ERROR, str(repair))
         return _fail(FAULT, f"{type(fault).__name__}: {fault} (run again with --debug for the stack trace)")
     if status == INTERRUPTED:
         return _fail(INTERRUPTED, f"interrupted: {mode.after_interruption}")
