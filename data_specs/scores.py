@@ -61,7 +61,14 @@ SCORES: tuple[Score, ...] = (
         "track",
         "how much nearer to its own label's answer than to another label's",
     ),
-    Score("order_margin_db", "Label order", "dB", "higher", "clip", "the same for the tracks in any other order"),
+    Score(
+        "order_margin_db",
+        "Label order",
+        "dB",
+        "higher",
+        "clip",
+        "how much nearer all tracks are to their labels' answers than in any other order",
+    ),
     Score(
         "previous_agreement_db", "Agreement, last round", "dB", "higher", "track", "SI-SDR of the last round's track"
     ),
@@ -73,15 +80,34 @@ SCORES: tuple[Score, ...] = (
     Score(
         "other_label_drop", "Other label drop", "", "higher", "track", "how much less that label is heard than before"
     ),
-    Score("order_margin_heard", "Label order heard", "", "higher", "clip", "the same for the tracks in another order"),
+    Score(
+        "order_margin_heard",
+        "Label order heard",
+        "",
+        "higher",
+        "clip",
+        "how much better all tracks fit their labels' texts than in any other order",
+    ),
     Score("residual_label_similarity", "Label left", "", "lower", "track", "CLAP cosine of residual and label"),
     Score("residual_similarity", "Residual similarity", "", "lower", "track", "CLAP cosine of track and residual"),
     Score(
         "reference_similarity", "Recordings heard", "", "higher", "track", "CLAP cosine with recordings of the label"
     ),
-    Score("reference_margin", "Recordings, margin", "", "higher", "track", "how much more than with another label's"),
     Score(
-        "order_margin_reference", "Recordings, order", "", "higher", "clip", "the same for the tracks in another order"
+        "reference_margin",
+        "Recordings, margin",
+        "",
+        "higher",
+        "track",
+        "how much nearer to recordings of its label than of another one",
+    ),
+    Score(
+        "order_margin_reference",
+        "Recordings, order",
+        "",
+        "higher",
+        "clip",
+        "how much better all tracks fit recordings of their labels than in any other order",
     ),
     Score("idempotence_db", "Idempotence", "dB", "higher", "track", "SI-SDR of the track separated from itself"),
     Score("foreign_agreement_db", "Agreement, remixed", "dB", "higher", "track", "the same beside a foreign track"),
