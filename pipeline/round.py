@@ -24,6 +24,7 @@ from pipeline.faults import repairable
 from pipeline.interruptions import sigterm_gets_through
 from pipeline.ledger import STAGES, RoundState, code_version
 from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.starvation import told_when_starved
 from pipeline.workspace import Workspace
 
 __all__ = ["STAGES", "open_workspace", "run_stage"]
@@ -92,7 +93,7 @@ def run_stage(
         raise ValueError(f"round {round_number} goes on with {state.next_stage}, not with {stage}")
     started = time.perf_counter()
     try:
-        with sigterm_gets_through():
+        with sigterm_gets_through(), told_when_starved():
             fields = _STAGES[stage](workspace, config, round_number, progress)
     except Exception as error:
         repair = repairable(error, workspace.uri)
