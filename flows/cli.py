@@ -74,6 +74,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
         {
             "rounds": experiment_commands.rounds,
             "silence": experiment_commands.silence,
+            "recipes": experiment_commands.recipes,
             "thresholds": experiment_commands.thresholds,
             "over-separation": experiment_commands.over_separation,
             "families": experiment_commands.families,

@@ -117,6 +117,36 @@ def silence(
     _finish(out, results, [silence_table(results)])
 
 
+def recipes(
+    sources: Sources,
+    single: Single,
+    natural: Natural,
+    test: Test,
+    out: Out,
+    recipe: Annotated[
+        list[str], typer.Option(metavar="CONFIG", help="Preset or YAML file with a train section; may be repeated.")
+    ],
+    seeds: Seeds = 3,
+    size: Amount = ExperimentSize.default,
+) -> None:
+    """Which training recipe makes the best separator of single-source clips alone?
+
+    Every recipe is trained on the single-source split, for the experiment's steps where it names none, and measured on
+    the test split's scenes. An interrupted experiment goes on with the same call.
+
+    Examples:
+        data-engine experiment recipes --sources clips.csv --single fold1 --natural fold2 --test fold3 --out res \\
+            --recipe experiment --recipe slow.yaml
+    """
+    from pipeline.experiments.recipes import run_recipes
+    from pipeline.experiments.summary import recipe_table
+
+    configs = {name: load_config(name) for name in dict.fromkeys(recipe)}
+    run = partial(run_recipes, recipes=configs)
+    results = _over_seeds(run, Splits(sources, single, natural, test), out, seeds, size, recipe[0])
+    _finish(out, results, [recipe_table(results)])
+
+
 def thresholds(
     sources: Sources,
     single: Single,

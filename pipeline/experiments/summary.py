@@ -84,6 +84,15 @@ def silence_table(results: Results) -> str:
     return markdown(["silence rate", *metrics.values()], rows)
 
 
+def recipe_table(results: Results) -> str:
+    """Mean and spread over seeds per recipe, with its steps and the processor's minutes."""
+    rows = []
+    for arm, _ in _places(results):
+        own = [one for one in results if one["arm"] == arm]
+        rows.append([arm, str(own[0]["steps"]), _mean([one["seconds"] / 60 for one in own]), *_metrics(own, METRICS)])
+    return markdown(["recipe", "steps", "minutes", *METRICS.values()], rows)
+
+
 def threshold_table(results: Results) -> str:
     """Mean and spread over seeds per use of tracks (Table 6), with minutes of tracks for ITT (and clips for SST)."""
     metrics = {name: METRICS[name] for name in ("sdri_db", "si_sdri_db", "silence_sdr_db")}

@@ -9,6 +9,7 @@ import pytest
 from data_specs.config import load_config
 from data_specs.errors import UserError
 from pipeline.experiments.material import SMALL, read_material
+from pipeline.experiments.recipes import run_recipes
 from pipeline.experiments.rounds import run_rounds
 from pipeline.experiments.silence import run_silence
 from pipeline.experiments.thresholds import USES, Use, run_thresholds
@@ -88,6 +89,17 @@ def test_silence_rates_are_trained_from_one_start(material, tmp_path):
     assert {"silence_sdr_db_pos", "silence_si_sdr_db", "sdri_db"} <= set(bare)
     assert floored["silence_sdr_db"] > bare["silence_sdr_db"] + 10  # of the same weights
     assert floored["sdri_db"] != bare["sdri_db"]
+
+
+def test_recipes_are_compared_on_the_same_scenes(material, tmp_path):
+    slow = load_config("experiment", {"train": {"learning_rate": 1e-4, "steps": 1, "batch_size": 1}})
+    recipes = {"experiment": CONFIG, "own/slow.yaml": slow}
+    results = run_recipes(material, CONFIG, recipes=recipes, size=SMALL, seed=0, out=tmp_path)
+    assert [(one["arm"], one["steps"]) for one in results] == [("experiment", SMALL.start_steps), ("own/slow.yaml", 1)]
+    assert results[0]["metrics"] != results[1]["metrics"]
+    longer = {"longer.yaml": load_config("experiment", {"audio": {"clip_duration_s": 8.0}})}
+    with pytest.raises(UserError, match=r"longer\.yaml: recipes are compared on the same scenes, but its audio is"):
+        run_recipes(material, CONFIG, recipes=longer, size=SMALL, seed=0, out=tmp_path)
 
 
 def test_thresholds_decide_what_an_arm_trains_on(material, tmp_path):

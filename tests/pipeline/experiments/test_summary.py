@@ -7,6 +7,7 @@ from pipeline.experiments.summary import (
     figure,
     gap_won,
     partition_table,
+    recipe_table,
     silence_table,
     table,
     threshold_table,
@@ -85,3 +86,11 @@ def test_a_gate_that_fell_back_is_named():
     assert fall_backs([*RESULTS, fallen]) == [
         "seed 2, calibrated 1: 24 tracks are too few; the paper's thresholds decide"
     ]
+
+
+def test_recipes_are_told_with_what_they_cost():
+    results = [
+        {**result("slow.yaml", 0, seed, 6.0 + seed), "steps": 800, "seconds": 300 + 60 * seed} for seed in (0, 1)
+    ]
+    (row,) = recipe_table(results).splitlines()[2:]
+    assert row.startswith("| slow.yaml | 800 | 6 | 6.50 ± 0.50 |")
