@@ -135,8 +135,7 @@ def recipes(
     the test split's scenes. An interrupted experiment goes on with the same call.
 
     Examples:
-        data-engine experiment recipes --sources clips.csv --single fold1 --natural fold2 --test fold3 --out res \\
-            --recipe experiment --recipe slow.yaml
+        data-engine experiment recipes --sources clips.csv --single a --natural b --test c --out res --recipe own.yaml
     """
     from pipeline.experiments.recipes import run_recipes
     from pipeline.experiments.summary import recipe_table
