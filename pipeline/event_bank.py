@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import lfilter
+import scipy
 
 from data_specs.records import seed_of
 from data_specs.soundscapes import EVENTS, render_event
@@ -102,5 +102,5 @@ def _tilted(event: np.ndarray, rng: np.random.Generator, sample_rate_hz: int) ->
     """More or less of what lies above a random frequency, as distance and microphones do."""
     corner = np.exp(rng.uniform(*np.log(TILT_HZ)))
     pole = np.exp(-2 * np.pi * corner / sample_rate_hz)
-    low = lfilter([1 - pole], [1, -pole], event)
+    low = scipy.signal.lfilter([1 - pole], [1, -pole], event)
     return (low + 10 ** (rng.uniform(-12, 6) / 20) * (event - low)).astype(np.float32)

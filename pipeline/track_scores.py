@@ -14,8 +14,8 @@ Example::
 """
 
 import numpy as np
+import scipy
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pipeline.metrics import si_sdr_db
@@ -124,7 +124,7 @@ def order_margin(fit: Tensor) -> float:
     for k in range(len(values)):  # whatever the best other order is, some track is not in its place there
         elsewhere = values.copy()
         elsewhere[k, k] = -_FORBIDDEN
-        others.append(elsewhere[linear_sum_assignment(elsewhere, maximize=True)].sum())
+        others.append(elsewhere[scipy.optimize.linear_sum_assignment(elsewhere, maximize=True)].sum())
     return float(np.trace(values) - max(others)) / len(values)
 
 

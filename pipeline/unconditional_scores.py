@@ -15,8 +15,8 @@ Example::
 from collections.abc import Iterable
 from typing import Any
 
+import scipy
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from pipeline.metrics import si_sdr_db
@@ -67,7 +67,7 @@ def multi_source_si_sdri_db(estimates: Tensor, sources: Tensor) -> list[float]:
     if len(sources) > len(estimates):
         raise ValueError(f"{len(sources)} sources cannot each have one of {len(estimates)} estimates")
     fit_db = torch.stack([si_sdr_db(estimates, source.expand_as(estimates)) for source in sources])  # (S, M)
-    rows, columns = linear_sum_assignment(fit_db.cpu().numpy(), maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(fit_db.cpu().numpy(), maximize=True)
     mixture_db = si_sdr_db(sources.sum(dim=0).expand_as(sources), sources)
     return (fit_db[rows, columns] - mixture_db).tolist()
 

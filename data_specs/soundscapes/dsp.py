@@ -12,7 +12,8 @@ Example::
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import fft, signal
+import scipy
+from scipy import fft
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -65,10 +66,12 @@ def band(x: Array, rate: int, low_hz: float | None, high_hz: float | None, order
     if low is None and high is None:
         return x
     if low is not None and high is not None:
-        sos = signal.butter(order, [min(low, 0.7 * high), high], "bandpass", fs=rate, output="sos")
+        sos = scipy.signal.butter(order, [min(low, 0.7 * high), high], "bandpass", fs=rate, output="sos")
     else:
-        sos = signal.butter(order, low or high, "highpass" if low is not None else "lowpass", fs=rate, output="sos")
-    return signal.sosfilt(sos, x)
+        sos = scipy.signal.butter(
+            order, low or high, "highpass" if low is not None else "lowpass", fs=rate, output="sos"
+        )
+    return scipy.signal.sosfilt(sos, x)
 
 
 def curve(rng: Rng, n: int, rate: int, changes_hz: float) -> Array:

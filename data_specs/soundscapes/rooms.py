@@ -9,8 +9,7 @@ Example::
 """
 
 import numpy as np
-import pyroomacoustics
-from scipy.signal import oaconvolve
+import scipy
 
 from data_specs.records import Record
 
@@ -52,7 +51,7 @@ def place_source(room: Room, rng: np.random.Generator) -> Point:
 def add_room(waveform: np.ndarray, room: Room, source_m: Point, *, sample_rate_hz: int) -> np.ndarray:
     """``waveform`` (T,) as heard in the room, (T,) float32: direct sound in place, same RMS, late tail cut at T."""
     response, direct = _impulse_response(room, source_m, sample_rate_hz)
-    wet = oaconvolve(waveform.astype(np.float64), response)[direct : direct + len(waveform)]
+    wet = scipy.signal.oaconvolve(waveform.astype(np.float64), response)[direct : direct + len(waveform)]
     wet = np.pad(wet, (0, len(waveform) - len(wet)))
     level, wet_level = np.sqrt(np.mean(np.square(waveform, dtype=np.float64))), np.sqrt(np.mean(wet**2))
     return (wet * (level / max(wet_level, 1e-12))).astype(np.float32)
@@ -66,6 +65,8 @@ def in_room(waveform: np.ndarray, rng: np.random.Generator, sample_rate_hz: int)
 
 def _impulse_response(room: Room, source_m: Point, sample_rate_hz: int) -> tuple[np.ndarray, int]:
     """The impulse response and the sample at which the direct sound arrives."""
+    import pyroomacoustics  # takes a second, and most who import this module make no room
+
     pyroomacoustics.constants.set("num_threads", 1)  # sums in one order: the same samples on every machine
     box = pyroomacoustics.ShoeBox(
         room.size_m,

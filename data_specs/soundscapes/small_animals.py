@@ -6,7 +6,7 @@ Example::
 """
 
 import numpy as np
-from scipy.signal import oaconvolve
+import scipy
 
 from data_specs.soundscapes.dsp import (
     Array,
@@ -107,7 +107,7 @@ def frog(rng: Rng, duration_s: float, rate: int) -> Array:
             kernel = modes(
                 rng, rate, freqs_hz=[sac, 1.9 * sac, 3.1 * sac], decays_s=[0.01, 0.006, 0.004], gains=[1, 0.45, 0.2]
             )
-            croak = oaconvolve(train, kernel)[:length]
+            croak = scipy.signal.oaconvolve(train, kernel)[:length]
             return croak * smooth_path(length, [(0, 0), (0.2, 0.7), (0.75, 1), (1, 0)])
 
         total += uniform_log(rng, 0.25, 1) * repeat(rng, n, rate, call, gap_s=(0.15, 1.2), start_s=0.4)

@@ -6,7 +6,7 @@ Example::
 """
 
 import numpy as np
-from scipy.signal import lfilter, sawtooth
+import scipy
 
 from data_specs.soundscapes.dsp import (
     Array,
@@ -45,7 +45,7 @@ def siren(rng: Rng, duration_s: float, rate: int) -> Array:
     if kind == 2:
         shape = (cycle % 1 < 0.5).astype(float)
     else:
-        shape = 0.5 + 0.5 * sawtooth(2 * np.pi * cycle, rng.uniform(0.3, 0.7))
+        shape = 0.5 + 0.5 * scipy.signal.sawtooth(2 * np.pi * cycle, rng.uniform(0.3, 0.7))
         shape = shape * shape * (3 - 2 * shape) if rng.random() < 0.5 else shape
     doppler = smooth_path(n, [(0, rng.uniform(0.98, 1.05)), (1, rng.uniform(0.95, 1.02))])
     f0 = low * (high / low) ** shape * doppler
@@ -258,7 +258,7 @@ def violin(rng: Rng, duration_s: float, rate: int) -> Array:
     at = np.arange(n) / rate
     k = np.clip(np.searchsorted(edges, at, "right") - 1, 0, len(pitches) - 1)
     glide = (
-        lfilter(
+        scipy.signal.lfilter(
             [1 - 0.5 ** (1 / (0.012 * rate))], [1, -(0.5 ** (1 / (0.012 * rate)))], np.array(pitches)[k] - pitches[0]
         )
         + pitches[0]
