@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("data_specs", "models", "pipeline", "flows")
-RAY_MODULES = {"pipeline/workers.py", "pipeline/unit_workers.py", "pipeline/train_workers.py"}
+RAY_MODULES = {f"pipeline/{name}.py" for name in ("workers", "unit_workers", "train_workers", "starvation")}
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 
