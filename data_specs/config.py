@@ -48,6 +48,12 @@ class CorpusConfig(Section):
     split: str = Field("", description="Take only the rows of this split; all rows if empty.")
     count: int = Field(120, ge=1, description="Number of clips when kind is builtin.")
 
+    @model_validator(mode="after")
+    def _files_have_a_kind(self):
+        if self.kind == "builtin" and (own := self.path or self.audio_root):
+            raise ValueError(f"{own!r} is given, but the built-in sounds have no files: add kind, such as folder")
+        return self
+
 
 class SoundscapeConfig(Section):
     """How scenes are composed, built-in ones and those from single-source clips."""
@@ -424,7 +430,11 @@ def _read(name_or_path: str) -> dict[str, Any]:
             None,
         )
     elif path.is_file():
-        text, folder = path.read_text("utf-8"), str(path.parent)
+        if path.suffix.lower() == ".csv":
+            raise UserError(f"{path} is a list of clips: give it as --clips, with a configuration such as embedded")
+        text, folder = _decoded(path.read_bytes(), name_or_path), str(path.parent)
+    elif path.is_dir():
+        raise UserError(f"{path} is a folder: give a YAML file that has `corpus: {{kind: folder, path: {path}}}`")
     elif "://" in name_or_path:
         text, folder = _remote_text(name_or_path), name_or_path.rpartition("/")[0]
     else:
@@ -432,9 +442,11 @@ def _read(name_or_path: str) -> dict[str, Any]:
             f"no configuration {name_or_path!r}: give a YAML file or one of the presets {', '.join(preset_names())}"
         )
     try:
-        content = yaml.safe_load(text) or {}
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{name_or_path} is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        raise UserError(f"{name_or_path} is empty: say at least where the recordings are (corpus)")
     if not isinstance(content, dict):
         raise UserError(f"{name_or_path} must hold keys and values, not {type(content).__name__}")
     if folder is not None:
@@ -450,9 +462,16 @@ def _remote_text(uri: str) -> str:
     filesystem, path = resolve(uri)
     try:
         with telling("read", uri), filesystem.open_input_file(path) as file:
-            return file.read().decode()
+            return _decoded(file.read(), uri)
     except FileNotFoundError:
         raise UserError(f"no file {uri}") from None
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is not UTF-8 text: save it as UTF-8") from None
 
 
 def _anchor_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -487,6 +506,10 @@ def _explain(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "union_tag_invalid":
         return f"{where}: unknown kind {problem['ctx']['tag']!r}, the kinds are {problem['ctx']['expected_tags']}"
+    if problem["type"] == "value_error":
+        return f"{where}: {problem['ctx']['error']}"
+    if problem["type"] == "model_type":
+        return f"{where} must hold keys and values, got {problem['input']!r}"
     if problem["type"] != "extra_forbidden":
         return f"{where}: {problem['msg'].lower()}, got {problem.get('input')!r}"
     section: Any = Config

@@ -30,7 +30,10 @@ def plan(
     clips: Annotated[int, typer.Option(metavar="N", min=1, help="Clips of the configured length.")] = 100_000,
     labels_per_clip: Annotated[float, typer.Option(metavar="X", min=1.0, help="Mean labels of a clip.")] = 2.3,
     gpus: Annotated[int, typer.Option(metavar="N", min=1, help="Devices like the measured one.")] = 1,
-    unlabelled: Annotated[float, typer.Option(metavar="SHARE", min=0, max=1, help="Clips the tagger hears.")] = 0.0,
+    unlabelled: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", min=0, max=1, help="Clips that the tagger hears. Default: all of a folder."),
+    ] = None,
     kept: Annotated[float, typer.Option(metavar="SHARE", min=0, max=1, help="Tracks that pass the gate.")] = 0.5,
     gpu_hour_price: Annotated[float | None, typer.Option(metavar="PRICE", min=0, help="Of one device.")] = None,
     gb_month_price: Annotated[float | None, typer.Option(metavar="PRICE", min=0, help="Of storage.")] = None,
@@ -59,7 +62,7 @@ def plan(
         labels_per_clip=labels_per_clip,
         devices=gpus,
         cores=os.cpu_count() or 1,
-        unlabelled=unlabelled,
+        unlabelled=float(settings.corpus.kind == "folder") if unlabelled is None else unlabelled,
         kept=kept,
         device_hour_price=gpu_hour_price,
         gb_month_price=gb_month_price,
@@ -100,7 +103,8 @@ def lines(figures: "Throughput", job: "Job", estimated: "Estimate") -> list[str]
     if estimated.storage_price_month is not None:
         shown.append(f"Storage costs {estimated.storage_price_month:,.2f} a month.")
     shown.append(
-        f"Assumed: {job.kept:.0%} of the tracks pass the gate, N devices are N times as fast as one, and none waits."
+        f"Assumed: {job.unlabelled:.0%} of the clips come without labels, {job.kept:.0%} of the tracks pass the gate, "
+        "N devices are N times as fast as one, and none waits."
     )
     if not figures.on_gpu:
         shown.append("Not measured: a GPU. Run with --save on a machine that has one, and give the figures here.")

@@ -88,6 +88,7 @@ def run(
 def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) -> None:
     from flows.status import absolute, absolute_config, overrides_of, rounds_to_run, summary
     from flows.tables import print_summary
+    from pipeline.claim import check_free
     from pipeline.intake import check_inputs
     from pipeline.workspace import Workspace
 
@@ -98,7 +99,8 @@ def _run(config: str, workspace: str, *, clips: str | None, rounds: int | None) 
     check_inputs(opened, settings)
     wanted = rounds_to_run(opened, settings, rounds=rounds)
     if wanted or settings.takedown:
-        opened.storage.check_writable()  # not after half a minute
+        opened.storage.check_writable()  # this and the next not after half a minute
+        check_free(opened.storage)
         with _telling_where_it_stops(opened, rounds), Opening(terminal_progress(), "start the flow") as progress:
             from flows.prefect_settings import configure_prefect, start_server
 

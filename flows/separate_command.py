@@ -169,6 +169,9 @@ def _separated(stems: "Stems") -> dict[str, Any]:
 
 def _remarks(stems: "Stems") -> list[str]:
     """What somebody who only wants the files should know all the same."""
+    shares_db = [stems.residual_share_db, *(track.energy_share_db for track in stems.tracks)]
+    if not any(math.isfinite(share_db) for share_db in shares_db):
+        return ["the recording is silent, and so are its tracks"]
     remarks = [
         f"{track.label} is probably not in it: the track holds what leaks from other sounds"
         for track in stems.tracks

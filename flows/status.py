@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_specs.config import Config, preset_names
+from data_specs.errors import UserError
 from data_specs.records import StageCounts
 from pipeline.claim import holder_of
 from pipeline.workspace import ClipSet, RoundState, Workspace
@@ -31,7 +32,12 @@ def absolute(path_or_uri: str) -> str:
     """A path that means the same from every folder; URIs stay as they are.
 
     A workspace knows its configuration by its content, paths included, so they must not depend on where a command ran.
+
+    Raises:
+        UserError: it is empty, as a variable of the shell is that was never set.
     """
+    if not path_or_uri.strip():
+        raise UserError("an empty path or address was given: is a variable of the shell not set?")
     return path_or_uri if "://" in path_or_uri else os.path.abspath(Path(path_or_uri).expanduser())
 
 

@@ -103,7 +103,10 @@ def summarise(
     """Fit on unseen folds, compare with natural clips, and say how far the calibration can be trusted."""
     own = [track for track in tracks if not track.origin]
     if len(own) < config.gate.tracks_min:
-        return fall_back(f"{len(own)} calibration tracks are fewer than gate.tracks_min ({config.gate.tracks_min})")
+        return fall_back(
+            f"{len(own)} calibration tracks are fewer than gate.tracks_min ({config.gate.tracks_min}), raise "
+            "gate.calibration_scenes or give more single-source clips"
+        )
     try:
         model = QualityModel.fit(_judged(tracks), good_db=config.gate.good_db)
     except ValueError as error:

@@ -132,6 +132,16 @@ def holder_of(storage: Storage) -> str:
     return ""
 
 
+def check_free(storage: Storage) -> None:
+    """Make sure that nobody holds the storage now; ``claimed`` is what keeps others out.
+
+    Raises:
+        InUseError: somebody does.
+    """
+    if holder := holder_of(storage):
+        raise InUseError(f"{storage.uri} is in use by another {holder}: wait until it is finished")
+
+
 @contextmanager
 def claimed(storage: Storage, *, purpose: str) -> Iterator[Claim]:
     """Hold a workspace for as long as the block lasts.

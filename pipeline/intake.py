@@ -30,7 +30,7 @@ from data_specs.list_files import list_rows
 from data_specs.records import Clip, CorpusEntry, StageCounts, seed_of
 from pipeline.ingest import Listed, ingest_listed, listed, place_of
 from pipeline.progress import Progress
-from pipeline.start import make_start
+from pipeline.start import check_start, make_start
 from pipeline.workspace import BUILTIN_FOLDER, CALIBRATION, HELD_OUT, ClipSet, Workspace
 
 CLIP_SETS: tuple[ClipSet, ...] = ("natural", "single_source")
@@ -86,10 +86,13 @@ def check_inputs(workspace: Workspace, config: Config) -> None:
     """Find what the user has to repair before a run can begin, from the lists alone and in seconds.
 
     Raises:
-        UserError: another configuration, a corpus that cannot be used, or a takedown list that cannot be read.
+        UserError: another configuration, a corpus or a checkpoint that cannot be used, or a takedown list that cannot
+            be read.
     """
     if workspace.exists():
         workspace.check_config(config)
+    else:
+        check_start(config)
     for clip_set in CLIP_SETS:
         if not workspace.has_clips(clip_set):
             check_corpus(clip_set, _corpus(clip_set, config))

@@ -18,6 +18,19 @@ from pipeline.progress import Progress, showing_downloads
 from pipeline.workspace import START_ORIGIN, Workspace
 
 
+def check_start(config: Config) -> None:
+    """Make sure that a checkpoint of ours can be used; what is made from other files is checked when it is made.
+
+    Raises:
+        UserError: files are missing, damaged, or of another architecture than they say.
+    """
+    from models.checkpoints import EMBEDDED, load_separator
+    from models.starting_point import is_made_from_others
+
+    if config.model.checkpoint != EMBEDDED and not is_made_from_others(config.model):
+        load_separator(config.model.checkpoint)
+
+
 def make_start(workspace: Workspace, config: Config, progress: Progress) -> None:
     """Make ``start/`` as ``config.model`` says, unless it is there; take away what another configuration left.
 

@@ -189,6 +189,8 @@ class Storage:
         try:
             self.write_bytes(probe, b"")
             self.delete(probe)
+        except FileNotFoundError:  # such as a folder of the system that takes none
+            raise UserError(f"no folder can be made at {self.uri}: choose another workspace") from None
         except StorageError as error:
             if may_pass(error):
                 raise

@@ -7,7 +7,9 @@ import pytest
 
 from data_specs.config import load_config
 from flows.cli import COMMANDS, GROUPS, main
+from pipeline.claim import claimed
 from pipeline.round import STAGES, open_workspace
+from pipeline.storage import Storage
 from tests.flows.corpus import write_corpus
 
 
@@ -81,6 +83,9 @@ def test_without_arguments_the_help_is_shown(capsys):
         (["run"], "Missing argument 'CONFIG'. (see data-engine run --help)"),
         (["demo", "--rounds", "0"], "greater than or equal to 1"),
         (["run", "nothing.yaml"], "give a YAML file or one of the presets"),
+        (["run", "."], "is a folder: give a YAML file that has `corpus: {kind: folder"),
+        (["run", "embedded", "--workspace", ""], "an empty path or address was given"),
+        (["run", "embedded", "--workspace", "/proc/1"], "no folder can be made at /proc/1"),
         (["serve", "nothing.yaml"], "give a YAML file or one of the presets"),
         (["status", "nowhere"], "is not a workspace"),
         (["report", "nowhere"], "is not a workspace"),
@@ -117,6 +122,32 @@ def test_an_unknown_key_is_named_before_any_work(capsys, tmp_path):
     status, line = failure(capsys, "run", str(config), "--workspace", str(tmp_path / "workspace"))
     assert (status, "gate.itt" in line, "itt_db" in line) == (2, True, True)
     assert not (tmp_path / "workspace").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("own.yaml", b"", "own.yaml is empty: say at least where the recordings are"),
+        ("own.yaml", "corpus: {path: Straße}".encode("latin-1"), "own.yaml is not UTF-8 text: save it as UTF-8"),
+        ("own.yaml", b"corpus: {path: field}", "the built-in sounds have no files: add kind, such as folder"),
+        ("own.yaml", b"corpus: field", "own.yaml: corpus must hold keys and values, got 'field'"),
+        ("own.yaml", b"model: {checkpoint: nowhere}", "no checkpoint: nowhere/config.json is missing"),
+        ("own.csv", b"path,labels", "own.csv is a list of clips: give it as --clips"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_told_before_any_work(capsys, tmp_path, name, content, text):
+    (tmp_path / name).write_bytes(content)
+    status, line = failure(capsys, "run", str(tmp_path / name), "--workspace", str(tmp_path / "workspace"))
+    assert (status, text in line) == (2, True), line
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_a_workspace_where_somebody_works_is_told_before_the_flow_starts(capsys, tmp_path):
+    config = write_corpus(tmp_path / "corpus")
+    with claimed(Storage(tmp_path / "workspace"), purpose="run"):
+        status, line = failure(capsys, "run", str(config), "--workspace", str(tmp_path / "workspace"))
+    assert status == 2
+    assert "is in use by another run" in line
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
