@@ -41,7 +41,7 @@ from pipeline.label_queries import round_encoder
 from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG, Partition, leaky_truth
 from pipeline.progress import NO_PROGRESS, Progress
-from pipeline.quality import ABSENT_DB, SOURCES_MIN, CalibrationTrack, Scores
+from pipeline.quality import ABSENT_DB, FOLDS, CalibrationTrack, Scores
 from pipeline.references import NO_REFERENCES, References
 from pipeline.tag import too_few
 from pipeline.units import clips_with_tags, queried_labels
@@ -66,8 +66,8 @@ def calibrate_round(
     if config.gate.preset == "paper":
         return _store(workspace, round_number, [], Calibration(gate="paper"))
     clips = workspace.calibration_clips()
-    if len(clips) < SOURCES_MIN:  # nothing could be learned from scenes of so few
-        found = f"{len(clips)} single-source clips could be held back to calibrate on, {SOURCES_MIN} are the least"
+    if len(clips) < FOLDS:  # nothing could be learned from scenes of so few
+        found = f"{len(clips)} single-source clips could be held back to calibrate on, {FOLDS} are the least"
         return _store(workspace, round_number, [], fall_back(found))
     source = ClipEvents(clips)
     sets = label_sets(source.labels, workspace.iter_tags(round_number))

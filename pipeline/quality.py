@@ -22,10 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SOURCES_MIN = 5
-FOLDS = 10  # with fewer, the models of the folds learn from far less, and are less sure, than the model they stand for
+FOLDS = 5
 TREES = 200
-UNSEEN_TREES = 100  # of the models of the folds
 LEAF = 3
 PARTITION_WEIGHT = 0.5  # of a partition's track, against one of the separator's own
 CLIP_DB = (-15.0, 25.0)  # SI-SDR beyond these is bad or good whatever its value
@@ -83,7 +81,7 @@ class QualityModel:
             names: scores to use; all that some track has by default.
 
         Raises:
-            ValueError: fewer than ``SOURCES_MIN`` sources, or all tracks good, or none.
+            ValueError: fewer than ``FOLDS`` sources, or all tracks good, or none.
         """
         if names is None:
             names = sorted({name for track in tracks for name in track.scores})
@@ -93,8 +91,8 @@ class QualityModel:
         sources = np.array([track.source for track in tracks])
         scenes = np.array([track.scene or f"scene of {number}" for number, track in enumerate(tracks)])
         genuine = np.array([not track.origin for track in tracks])
-        if len(set(sources)) < SOURCES_MIN:
-            raise ValueError(f"{len(set(sources))} sources are too few to calibrate on, {SOURCES_MIN} is the least")
+        if len(set(sources)) < FOLDS:
+            raise ValueError(f"{len(set(sources))} sources are too few to calibrate on, {FOLDS} is the least")
         if not 0 < good[genuine].sum() < genuine.sum():
             raise ValueError(f"all calibration tracks are {'good' if good.any() else 'bad'}: nothing to tell apart")
         weight = np.where(genuine, 1.0, PARTITION_WEIGHT)
@@ -126,10 +124,10 @@ def score_matrix(scores: Sequence[Scores], names: Sequence[str]) -> np.ndarray:
     return np.array([[np.nan if value is None else value for value in row] for row in values], dtype=np.float64)
 
 
-def _classifier(x: np.ndarray, good: np.ndarray, weight: np.ndarray, trees: int = TREES) -> Any:
+def _classifier(x: np.ndarray, good: np.ndarray, weight: np.ndarray) -> Any:
     from sklearn.ensemble import ExtraTreesClassifier
 
-    return _fitted(ExtraTreesClassifier(trees, min_samples_leaf=LEAF, random_state=_SEED), x, good, weight)
+    return _fitted(ExtraTreesClassifier(TREES, min_samples_leaf=LEAF, random_state=_SEED), x, good, weight)
 
 
 def _regressor(x: np.ndarray, si_sdr_db: np.ndarray, weight: np.ndarray) -> Any:
@@ -160,12 +158,12 @@ def _unseen(x: np.ndarray, good: np.ndarray, sources: np.ndarray, scenes: np.nda
     from sklearn.model_selection import StratifiedGroupKFold
 
     log_odds = np.zeros(len(x))
-    for _, held in StratifiedGroupKFold(min(FOLDS, len(set(sources)))).split(x, good, sources):
+    for _, held in StratifiedGroupKFold(FOLDS).split(x, good, sources):
         seen = ~np.isin(scenes, scenes[np.isin(sources, sources[held])])
         if good[seen].all() or not good[seen].any():
             log_odds[held] = np.log(good.mean() / (1 - good.mean()))
         else:
-            log_odds[held] = _log_odds(_classifier(x[seen], good[seen], weight[seen], UNSEEN_TREES), x[held])
+            log_odds[held] = _log_odds(_classifier(x[seen], good[seen], weight[seen]), x[held])
     return log_odds
 
 
