@@ -9,8 +9,20 @@ import pytest
 from tests.round_process import UndisturbedRound
 from tests.s3 import BUCKET, FaultyProxy, S3Server
 
+# Tests run in several processes (pytest-xdist), which share the cores. Read by torch and numpy at their import: threads
+# that wait for each other on busy cores make small operations up to a hundred times slower.
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read when huggingface_hub is imported, whoever does that first: no test asks a hub, and none waits for its retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+LONGEST = ("test_documents", "test_end_to_end", "test_round_on_failing_s3", "test_kill", "test_cluster", "test_rounds")
+"""Files of minutes. They begin first, so that the processes that share the tests end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

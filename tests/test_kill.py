@@ -1,6 +1,6 @@
 """kill -9 at random points of a round: the finished round equals the undisturbed one to the last byte.
 
-One kill of each kind in the suite; ``pytest tests/test_kill.py --kills 20 -s`` for twenty and where they hit.
+One kill of each kind in the suite; ``pytest -n 0 tests/test_kill.py --kills 20 -s`` for twenty and where they hit.
 """
 
 import random
