@@ -20,7 +20,6 @@ import math
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -129,13 +128,16 @@ def _muted_stderr() -> Iterator[None]:
 
 @contextmanager
 def _same_sigterm() -> Iterator[None]:
-    """Meanwhile, who has a use for SIGTERM keeps it: Ray takes it to stop its processes and then the program."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Meanwhile, who has a use for SIGTERM keeps it: Ray would take it, even while it starts, to end the program."""
+    import ray._private.utils as ray_utils
+
+    taking = ray_utils.set_sigterm_handler
+    if callable(signal.getsignal(signal.SIGTERM)):
+        ray_utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
-        if callable(handler) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+        ray_utils.set_sigterm_handler = taking
 
 
 def stop_ray() -> None:

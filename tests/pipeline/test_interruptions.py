@@ -3,7 +3,9 @@
 import os
 import signal
 import threading
+import time
 
+import psutil
 import pytest
 import ray
 
@@ -43,6 +45,26 @@ def test_sigterm_ends_a_wait_for_ray_and_reaches_the_former_handler(handler):
     finally:
         stop_ray()
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_sigterm_while_ray_starts_reaches_the_former_handler(handler):
+    before = {child.pid for child in psutil.Process().children()}
+
+    def end_when_it_starts() -> None:
+        while {child.pid for child in psutil.Process().children()} <= before:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_when_it_starts, daemon=True).start()
+    try:
+        with pytest.raises(Ended), sigterm_gets_through():
+            start_ray(Config())
+    finally:
+        stop_ray()
+        for child in psutil.Process().children():  # what had started by then ends with its program
+            if child.pid not in before:
+                child.kill()
+    assert not ray.is_initialized()
 
 
 def test_an_interruption_of_another_kind_stays_what_it_is(handler):
