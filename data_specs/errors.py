@@ -1,4 +1,12 @@
-"""The one exception that means "the user can fix this": one line that says what to do, exit status 2."""
+"""The one exception that means "the user can fix this": one line that says what to do, exit status 2. How such lines
+list names.
+
+Example::
+
+    raise UserError(f"the files {few(names)} are missing: check the path")
+"""
+
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -6,3 +14,8 @@ class UserError(Exception):
 
     The command line prints it without a stack trace and exits with status 2; flows do not retry it.
     """
+
+
+def few(names: Sequence[str], most: int = 4) -> str:
+    """Names in a message, the rest counted: ``a, b and 3 more``."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

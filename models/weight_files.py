@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from data_specs.errors import UserError
+from data_specs.errors import UserError, few
 from models.safe_load import load_weights
 
 
@@ -62,8 +62,4 @@ def mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str
         "missing": [name for name in expected if name not in found],
         "left over": [name for name in found if name not in expected],
     }
-    return "; ".join(f"{kind}: {_listed(names)}" for kind, names in differences.items() if names)
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return "; ".join(f"{kind}: {few(names, 8)}" for kind, names in differences.items() if names)

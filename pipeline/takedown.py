@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from data_specs.config import Config
-from data_specs.errors import UserError
+from data_specs.errors import UserError, few
 from data_specs.list_files import list_rows
 from data_specs.records import Clip, StageCounts
 from pipeline.checksums import SHARD_SHA256, notes_of, sha256_of
@@ -41,7 +41,8 @@ def take_down(workspace: Workspace, config: Config, progress: Progress) -> int:
     names = set(_listed(config.takedown)) if config.takedown else set()
     if not names:
         return 0
-    own = {clip_set: _named(workspace.iter_clips(clip_set), names) for clip_set in _CLIP_SETS}
+    unknown = set(names)
+    own = {clip_set: _named(workspace.iter_clips(clip_set), names, unknown) for clip_set in _CLIP_SETS}
     natural, tracks = {clip.clip_id for clip in own["natural"]}, 0
     for round_number in workspace.round_numbers() if natural else []:
         tracks += _leave_round(workspace, round_number, natural)
@@ -51,6 +52,10 @@ def take_down(workspace: Workspace, config: Config, progress: Progress) -> int:
         if named:
             gone = {clip.clip_id for clip in named}
             workspace.write_clips(clip_set, _marked(workspace.iter_clips(clip_set), gone))
+    if unknown:
+        lines = "1 line" if len(unknown) == 1 else f"{len(unknown)} lines"
+        name = f"{PurePosixPath(config.takedown).name} name{'s' if len(unknown) == 1 else ''}"
+        progress.say(f"{lines} of {name} no recording of this workspace: {few(sorted(unknown), 3)}")
     count = sum(map(len, own.values()))
     if count:
         clips = f"{count} clip{'' if count == 1 else 's'}"
@@ -64,9 +69,18 @@ def _listed(path: str) -> Iterator[str]:
             yield name.removeprefix("./")
 
 
-def _named(clips: Iterable[Clip], names: Collection[str]) -> list[Clip]:
-    """The clips whose path, or its end from a folder's name on, is among ``names``; not those that were removed."""
-    return [clip for clip in clips if clip.reason != WITHDRAWN and any(end in names for end in _ends(clip.path))]
+def _named(clips: Iterable[Clip], names: set[str], unknown: set[str]) -> list[Clip]:
+    """The clips whose path, or its end from a folder's name on, is among ``names``; not those that were removed.
+
+    The names of both leave ``unknown``: the row of a clip stays in its table for ever.
+    """
+    named = []
+    for clip in clips:
+        own = names.intersection(_ends(clip.path))
+        unknown -= own
+        if own and clip.reason != WITHDRAWN:
+            named.append(clip)
+    return named
 
 
 def _ends(path: str) -> Iterator[str]:

@@ -36,7 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_specs.config import NO_RESULTS, Config, stored_config
-from data_specs.errors import UserError
+from data_specs.errors import UserError, few
 from data_specs.records import Clip, TaggedClip, Track, content_id
 from pipeline.checksums import SHARD_SHA256, sha256_of
 from pipeline.ledger import STAGES, RoundState
@@ -131,7 +131,7 @@ class Workspace:
         if keys:
             raise UserError(
                 f"{self.uri} was begun with another configuration "
-                f"({_listed(keys)} differ{'s' if len(keys) == 1 else ''}): "
+                f"({few(keys)} differ{'s' if len(keys) == 1 else ''}): "
                 "use that one or another workspace"
             )
 
@@ -435,7 +435,3 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in content.items():
         flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
     return flat
-
-
-def _listed(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -80,7 +80,7 @@ def withdraw(config: Config, *paths: str) -> None:
 
 
 def test_a_withdrawn_clip_leaves_clips_plans_tags_manifest_and_shards(workspace, config):
-    withdraw(config, "/field/day0/1.wav", "day1/4.wav", "nowhere.wav")
+    withdraw(config, "/field/day0/1.wav", "day1/4.wav")
     told = Told()
     assert take_down(workspace, config, told) == 2
     assert told.lines == ["Withdrawn by their owners: 2 clips. 4 tracks left shards and manifests."]
@@ -151,6 +151,18 @@ def test_a_call_that_was_cut_off_between_shard_and_manifest_is_made_good(workspa
     assert verify_round(workspace, 1) != []
     assert take_down(workspace, config, Told()) == 1
     assert verify_round(workspace, 1) == []
+
+
+def test_a_line_that_names_nothing_is_said_but_not_one_of_what_was_withdrawn_before(workspace, config):
+    withdraw(config, "1.wav", "storm.ogg", "studio/bark.wav")
+    told = Told()
+    assert take_down(workspace, config, told) == 2
+    assert told.lines[0] == "1 line of takedown.csv names no recording of this workspace: storm.ogg"
+    withdraw(config, "1.wav", *(f"storm{number}.ogg" for number in range(5)), "./studio/bark.wav")
+    told = Told()
+    assert take_down(workspace, config, told) == 0
+    lost = "storm0.ogg, storm1.ogg, storm2.ogg and 2 more"
+    assert told.lines == [f"5 lines of takedown.csv name no recording of this workspace: {lost}"]
 
 
 def test_an_end_of_a_name_is_no_end_of_a_path(workspace, config):
