@@ -31,6 +31,7 @@ from data_specs.records import Clip, CorpusEntry, StageCounts, seed_of
 from pipeline.ingest import Listed, ingest_listed, listed, place_of
 from pipeline.progress import Progress
 from pipeline.start import check_start, make_start
+from pipeline.takedown import WITHDRAWN
 from pipeline.workspace import BUILTIN_FOLDER, CALIBRATION, HELD_OUT, ClipSet, Workspace
 
 CLIP_SETS: tuple[ClipSet, ...] = ("natural", "single_source")
@@ -247,7 +248,7 @@ def _merged(old: Sequence[Clip], rows: Sequence[Clip], names: Mapping[int, str])
             new = fresh[place].popleft()
             is_first_time = clip.duration_s == 0 < new.duration_s
             merged.append(new if is_first_time else new.model_copy(update={"since_round": clip.since_round}))
-        elif place in fresh or place not in names:
+        elif clip.reason != WITHDRAWN and (place in fresh or place not in names):
             merged.append(clip.model_copy(update={"outcome": "dropped", "reason": GONE}))
         else:
             merged.append(clip)

@@ -13,6 +13,7 @@ from pipeline import intake
 from pipeline.intake import GONE, hold_out, take_in
 from pipeline.ledger import STAGES
 from pipeline.progress import NO_PROGRESS
+from pipeline.takedown import WITHDRAWN, take_down
 from pipeline.workspace import Workspace
 
 
@@ -125,6 +126,16 @@ def test_a_recording_that_is_listed_no_more_is_dropped_and_comes_back(night, nat
     assert rows(night(finish=1))[1] == ("natural1.wav", "dropped", GONE, 1)
     natural.add("natural1.wav", "Rain;Bark", seed=1)
     assert rows(night(finish=2))[1] == ("natural1.wav", "kept", "", 1)
+
+
+def test_a_withdrawn_recording_stays_withdrawn_when_the_corpus_lists_it_no_more(night, natural, config, tmp_path):
+    (tmp_path / "takedown.csv").write_text("path\nnatural1.wav\n")
+    withdrawing = config.model_copy(update={"takedown": str(tmp_path / "takedown.csv")})
+    assert take_down(night(), withdrawing, NO_PROGRESS) == 1
+    natural.remove("natural1.wav")
+    assert take_down(night(finish=1), withdrawing, NO_PROGRESS) == 0  # not again every night
+    natural.add("natural1.wav", "Rain;Bark", seed=1)
+    assert rows(night(finish=2))[1] == ("natural1.wav", "dropped", WITHDRAWN, 1)
 
 
 def test_corrected_labels_are_taken_over_in_place(night, natural):
