@@ -195,8 +195,11 @@ def report(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> No
     opened = Workspace(workspace)
     number = _rounds_of(opened, round_number)[-1]
 
+    stage = opened.round_state(number).next_stage
     path = write_report(opened, number, terminal_progress())
-    result({"round": number, "report": path}, text=browsable(path), brief=path)
+    if stage not in (None, "report"):
+        note(f"Round {number} is not finished (stopped at {stage}): the report shows what there is.")
+    result({"round": number, "next_stage": stage, "report": path}, text=browsable(path), brief=path)
 
 
 def verify_shards(workspace: WorkspaceArgument, round_number: RoundNumber = None) -> None:
@@ -213,14 +216,25 @@ def verify_shards(workspace: WorkspaceArgument, round_number: RoundNumber = None
     opened = Workspace(workspace)
     progress = terminal_progress()
     rounds: list[dict[str, Any]] = [
-        {"round": number, "shards": len(opened.shards(number)), "problems": verify_round(opened, number, progress)}
+        {
+            "round": number,
+            "next_stage": opened.round_state(number).next_stage,
+            "shards": len(opened.shards(number)),
+            "problems": verify_round(opened, number, progress),
+        }
         for number in _rounds_of(opened, round_number)
     ]
     problems = [f"  {problem}" for one in rounds for problem in one["problems"]]
-    lines = [f"round {one['round']}: {one['shards']} shards, {len(one['problems'])} problems" for one in rounds]
+    lines = list(map(_verified, rounds))
     result({"rounds": rounds}, text="\n".join(lines + problems), brief="\n".join(problems))
     if problems:
         raise typer.Exit(1)
+
+
+def _verified(one: dict[str, Any]) -> str:
+    if one["next_stage"] in ("tag", "calibrate", "separate") and not one["shards"] and not one["problems"]:
+        return f"round {one['round']} has no shards yet (stopped at {one['next_stage']})"
+    return f"round {one['round']}: {one['shards']} shards, {len(one['problems'])} problems"
 
 
 def _rounds_of(workspace: "Workspace", round_number: int | None) -> list[int]:

@@ -5,11 +5,13 @@ import re
 
 import pytest
 
-from data_specs.config import load_config
+from data_specs.config import Config, load_config
 from flows.cli import COMMANDS, GROUPS, main
 from pipeline.claim import claimed
+from pipeline.ledger import RoundState
 from pipeline.round import STAGES, open_workspace
 from pipeline.storage import Storage
+from pipeline.workspace import Workspace
 from tests.flows.corpus import write_corpus
 
 
@@ -210,6 +212,15 @@ def test_a_round_that_does_not_exist_is_refused(capsys, finished):
     _, workspace = finished
     status, line = failure(capsys, "report", str(workspace), "--round", "4")
     assert (status, "its rounds: 1" in line) == (2, True)
+
+
+def test_a_round_that_is_not_finished_is_told_by_report_and_by_shards_verify(capsys, tmp_path):
+    workspace = Workspace.open(tmp_path / "workspace", Config())
+    workspace.write_round_state(RoundState(number=1, config={"seed": 0}).with_stage("tag", seconds=1.0))
+    assert main(["shards", "verify", workspace.uri]) == 0
+    assert capsys.readouterr().out == "round 1 has no shards yet (stopped at calibrate)\n"
+    assert main(["report", workspace.uri]) == 0
+    assert capsys.readouterr().err.startswith("Round 1 is not finished (stopped at calibrate): ")
 
 
 def test_doctor_finds_the_packages_and_weights(capsys):
