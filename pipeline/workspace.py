@@ -15,7 +15,8 @@ address can go on with a round. Layout::
     rounds/001/tags/<unit>.parquet       TaggedClip, one per kept clip of a committed work unit
     rounds/001/tracks/<unit>.parquet     Track, one row per track of a committed work unit
     rounds/001/shards/<unit>.tar         the tracks that passed the gate
-    rounds/001/checkpoint/, report/
+    rounds/001/calibration/, checkpoint/, report/
+    evaluations/                         metrics of checkpoints, by what they depend on
 
 Example::
 
