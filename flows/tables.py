@@ -33,6 +33,9 @@ def print_summary(content: dict[str, Any]) -> None:
     console.print(f"Workspace {content['workspace']}", markup=False)
     for name, counts in content["clips"].items():
         console.print(f"  {name.replace('_', '-')} clips: {_counted(counts)}", markup=False)
+    tagged = [(state["round"], state["counts"]["tag"]) for state in content["rounds"] if "tag" in state["counts"]]
+    for number, counts in tagged[-1:]:
+        console.print(f"  tagged in round {number}: {_counted(counts)}", markup=False)
     if content["rounds"]:
         console.print(_rounds_table(content["rounds"]))
     for state in content["rounds"]:
@@ -127,8 +130,12 @@ def _weights_line(weights: dict[str, Any]) -> str:
 def _counted(counts: dict[str, Any] | None) -> str:
     if counts is None:
         return "not ingested yet"
-    reasons = "".join(f"; {number} {reason}" for reason, number in counts["reasons"].items())
+    reasons = "".join(f"; {number} {_of_several(reason, number)}" for reason, number in counts["reasons"].items())
     return f"{counts['kept']} kept, {counts['dropped']} dropped, {counts['failed']} failed{reasons}"
+
+
+def _of_several(reason: str, number: int) -> str:
+    return reason if number == 1 else reason.replace("by its owner", "by their owners")
 
 
 def _rounds_table(rounds: list[dict[str, Any]]) -> Table:

@@ -196,7 +196,7 @@ def _follow(
         size = max(_BATCH_ENTRIES, int(len(old) * _BATCH_SHARE)) if clip_set == "natural" else None
         batch = list(islice(unsettled, size))
         is_whole = len(batch) != size
-        rows = _ingested(batch, old, config, progress, f"{clip_set.replace('_', '-')} clips")
+        rows = _ingested(batch, old, config, progress, f"{clip_set.replace('_', '-')} recordings")
         clips = _merged(old, [clip.model_copy(update={"since_round": round_number}) for clip in rows], names)
         if clip_set == "single_source":
             clips = _set_apart(one_label_only(clips), own_splits, _sides(old), config)
