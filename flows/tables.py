@@ -18,6 +18,7 @@ from rich.text import Text
 
 from flows.status import stage_in_words
 
+TIERS_IN_WORDS = "SST: tracks kept for self-separate training, ITT: for independent-track training."
 WIDTH_OUTSIDE_A_TERMINAL, WIDTH_WITH_PATHS = 100, 240
 
 
@@ -38,6 +39,7 @@ def print_summary(content: dict[str, Any]) -> None:
         console.print(f"  tagged in round {number}: {_counted(counts)}", markup=False)
     if content["rounds"]:
         console.print(_rounds_table(content["rounds"]))
+        console.print(TIERS_IN_WORDS, style="dim")
     for state in content["rounds"]:
         if state["failure"]:
             console.print(f"  round {state['round']} stopped: {state['failure']}", markup=False, soft_wrap=True)

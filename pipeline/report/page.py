@@ -184,6 +184,7 @@ def _environment() -> Environment:
         "duration": words.amount_of_time,
         "plural": words.plural,
         "tier": words.tier_word,
+        "purpose": words.tier_purpose,
     }
     environment.filters.update(filters)
     return environment

@@ -18,6 +18,11 @@ def tier_word(tier: str) -> str:
     return tier.upper() if tier != "rejected" else tier
 
 
+def tier_purpose(tier: str) -> str:
+    """What tracks of a kept tier are for: ``self-separate training (SST)``."""
+    return {"sst": "self-separate training (SST)", "itt": "independent-track training (ITT)"}[tier]
+
+
 def number(value: float | None, unit: str = "", digits: int = 2) -> str:
     """A value with its unit; a dash for none."""
     if value is None:

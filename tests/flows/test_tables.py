@@ -31,7 +31,8 @@ def said(workspace: Workspace, capsys) -> list[str]:
     return [line.strip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_the_summary_names_what_ingest_and_tagging_left_out(workspace, capsys):
+def test_the_summary_names_what_ingest_and_tagging_left_out_and_spells_the_tiers_out(workspace, capsys):
     lines = said(workspace, capsys)
     assert "natural clips: 3 kept, 2 dropped, 0 failed; 2 withdrawn by their owners" in lines
+    assert "SST: tracks kept for self-separate training, ITT: for independent-track training." in lines
     assert "tagged in round 1: 1 kept, 2 dropped, 0 failed; 2 one label" in lines
