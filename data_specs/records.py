@@ -22,6 +22,9 @@ Tier = Literal["sst", "itt", "rejected"]
 TagSource = Literal["corpus", "panns", "clap"]
 TrackSource = Literal["labels", "label_free"]
 
+TRUNCATED = "truncated"
+"""Among ``Clip.problems``: its recording ends before its header says."""
+
 
 class Record(BaseModel):
     """Base of all records: frozen, strict about unknown fields, hashable."""

@@ -107,7 +107,10 @@ def sdri_db(metrics: dict[str, Any], which: str) -> float | None:
 
 
 def _clip_counts(workspace: Workspace, name: ClipSet) -> dict[str, Any] | None:
-    return StageCounts.of(workspace.iter_clips(name)).model_dump() if workspace.has_clips(name) else None
+    if not workspace.has_clips(name):
+        return None
+    counts = StageCounts.of(workspace.iter_clips(name)).model_dump()
+    return {**counts, "truncated": workspace.truncated_recordings(name)}
 
 
 def _round_summary(workspace: Workspace, state: RoundState, aside: Collection[int]) -> dict[str, Any]:

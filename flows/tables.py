@@ -16,6 +16,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from data_specs.errors import few
 from flows.status import stage_in_words
 
 TIERS_IN_WORDS = "SST: tracks kept for self-separate training, ITT: for independent-track training."
@@ -33,7 +34,9 @@ def print_summary(content: dict[str, Any]) -> None:
     console = stdout_console()
     console.print(f"Workspace {content['workspace']}", markup=False)
     for name, counts in content["clips"].items():
-        console.print(f"  {name.replace('_', '-')} clips: {_counted(counts)}", markup=False)
+        broken = _broken_off(counts["truncated"]) if counts else ""
+        line = f"  {name.replace('_', '-')} clips: {_counted(counts)}{broken}"
+        console.print(line, markup=False, soft_wrap=True)
     tagged = [(state["round"], state["counts"]["tag"]) for state in content["rounds"] if "tag" in state["counts"]]
     for number, counts in tagged[-1:]:
         console.print(f"  tagged in round {number}: {_counted(counts)}", markup=False)
@@ -134,6 +137,14 @@ def _counted(counts: dict[str, Any] | None) -> str:
         return "not ingested yet"
     reasons = "".join(f"; {number} {_of_several(reason, number)}" for reason, number in counts["reasons"].items())
     return f"{counts['kept']} kept, {counts['dropped']} dropped, {counts['failed']} failed{reasons}"
+
+
+def _broken_off(paths: list[str]) -> str:
+    """Recordings that were kept as far as they go."""
+    if not paths:
+        return ""
+    what = "1 recording breaks" if len(paths) == 1 else f"{len(paths)} recordings break"
+    return f"; {what} off: {few([Path(path).name for path in paths], 3)}"
 
 
 def _of_several(reason: str, number: int) -> str:

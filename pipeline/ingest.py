@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from data_specs.config import AudioConfig, Config
 from data_specs.labels import UnknownLabelError, label_table
-from data_specs.records import Clip, CorpusEntry, Outcome, content_id, seed_of
+from data_specs.records import TRUNCATED, Clip, CorpusEntry, Outcome, content_id, seed_of
 from pipeline.apart import Apart, DiedError
 from pipeline.audio import AudioError, AudioInfo, AudioReader, open_audio
 from pipeline.progress import NO_PROGRESS, Progress
@@ -223,7 +223,7 @@ def _notes(reader: AudioReader, audio: AudioConfig) -> tuple[str, ...]:
     """What is unusual about a recording, but does not cost it."""
     info = reader.info
     notes = {
-        "truncated": reader.truncated,
+        TRUNCATED: reader.truncated,
         "8-bit samples": info.subtype in _EIGHT_BIT_SUBTYPES,
         f"downmixed from {info.channels} channels": info.channels > 1,
         f"upsampled from {info.sample_rate_hz} Hz": info.sample_rate_hz < audio.sample_rate_hz,

@@ -38,7 +38,7 @@ import pyarrow.parquet as pq
 
 from data_specs.config import NO_RESULTS, Config, stored_config
 from data_specs.errors import UserError, few
-from data_specs.records import Clip, TaggedClip, Track, content_id
+from data_specs.records import TRUNCATED, Clip, TaggedClip, Track, content_id
 from pipeline.checksums import SHARD_SHA256, sha256_of
 from pipeline.ledger import STAGES, RoundState
 from pipeline.record_files import iter_records, write_records
@@ -188,6 +188,16 @@ class Workspace:
     def kept_clips(self, clip_set: ClipSet) -> list[Clip]:
         """The clips that stages work on."""
         return [clip for clip in self.iter_clips(clip_set) if clip.outcome == "kept"]
+
+    def truncated_recordings(self, clip_set: ClipSet) -> list[str]:
+        """Paths of the recordings of kept clips that end before their headers say."""
+        paths: dict[str, None] = {}
+        for table in self.clip_tables(clip_set):
+            columns = (table[name].to_pylist() for name in ("path", "outcome", "problems"))
+            for path, outcome, problems in zip(*columns, strict=True):
+                if outcome == "kept" and TRUNCATED in problems:
+                    paths[path] = None
+        return list(paths)
 
     def iter_training_clips(self) -> Iterator[Clip]:
         """The single-source clips that rounds may train on, in bounded memory."""

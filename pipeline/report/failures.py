@@ -1,4 +1,4 @@
-"""Inputs that failed in any stage of a round, by reason, with the names of some of them.
+"""Inputs that failed in any stage of a round, by reason, with the names of some of them; and those that break off.
 
 Example::
 
@@ -30,6 +30,11 @@ def find_failures(workspace: Workspace, round_number: int) -> tuple[Failure, ...
         Failure(stage=stage, reason=reason, count=count, examples=tuple(names[stage, reason]))
         for (stage, reason), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )
+
+
+def find_truncated(workspace: Workspace) -> list[str]:
+    """The recordings that end before their headers say and were used as far as they go, of both corpora."""
+    return [path for clip_set in _CLIP_SETS.values() for path in workspace.truncated_recordings(clip_set)]
 
 
 def _failed(workspace: Workspace, round_number: int) -> Iterator[tuple[str, str, str]]:

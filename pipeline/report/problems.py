@@ -97,6 +97,18 @@ def _failures(one: _Round) -> Iterator[Problem]:
         )
 
 
+def _truncated(one: _Round) -> Iterator[Problem]:
+    count, names = one.summary.truncated, one.summary.truncated_examples
+    if count:
+        rest = count - len(names)
+        yield Problem(
+            level="watch",
+            title=f"{plural(count, 'recording breaks', 'recordings break')} off before the header says",
+            detail="What is there was used. Most often a copy or a download was cut off.",
+            lines=(*names, *([f"and {rest:,} more"] if rest else [])),
+        )
+
+
 def _worse_labels(one: _Round) -> Iterator[Problem]:
     labels = (one.state.metrics.get("current") or {}).get("labels", {})
     worse = sorted((row["sdri_db"], name, row["n"]) for name, row in labels.items() if (row["sdri_db"] or 0.0) < 0)
@@ -290,6 +302,7 @@ def _is_calibrated(one: _Round) -> bool:
 _CHECKS = (
     _Check("the round is finished", _end),
     _Check("no input failed", _failures),
+    _Check("no recording breaks off", _truncated),
     _Check("separation improves every label", _worse_labels, _labels_are_evaluated),
     _Check("the gate knows what its scores are worth", _calibration, _is_calibrated),
     _Check("the new separator is no step back", _training, lambda one: one.state.promotion is not None),

@@ -154,6 +154,7 @@ class RoundSummary(Record):
         yields: by rising threshold. wanted: by rising probability, where a calibrated gate decided.
         together: clips that hold both labels, a matrix over ``together_labels``; the diagonal counts the label alone.
         near_silent: kept tracks below ``near_silent_db`` of energy share.
+        truncated, truncated_examples: recordings of kept clips that end before their headers say, and names of some.
         tags: given labels against the tags of the round. heard: the same by the tagger on the clips of the listening
             sample. empty_tracks: of the kept tracks in that sample, those whose label the tagger does not hear.
     """
@@ -177,6 +178,8 @@ class RoundSummary(Record):
     near_silent: int = 0
     near_silent_db: float = 0.0
     failures: tuple[Failure, ...] = ()
+    truncated: int = 0
+    truncated_examples: tuple[str, ...] = ()
     tags: Disagreements = Disagreements()
     heard: Disagreements = Disagreements()
     empty_tracks: Disagreements = Disagreements()

@@ -15,7 +15,7 @@ from data_specs.config import Config
 from pipeline.ledger import RoundState
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.report.data_files import write_data
-from pipeline.report.failures import find_failures
+from pipeline.report.failures import EXAMPLES, find_failures, find_truncated
 from pipeline.report.history import SUMMARY_FILE, history, settings_of
 from pipeline.report.listen import Gallery
 from pipeline.report.page import copy_static, overview_page, round_page
@@ -93,9 +93,12 @@ def _collect(
     gallery = Gallery(workspace, round_number, config, folder)
     gallery.write(sample.clips(), progress)
     write_data(folder, "listen", {"clips": gallery.clips})
+    truncated = find_truncated(workspace)
     summary = totals.summary(workspace, round_number, config).model_copy(
         update={
             "failures": find_failures(workspace, round_number),
+            "truncated": len(truncated),
+            "truncated_examples": tuple(truncated[:EXAMPLES]),
             "heard": gallery.heard,
             "empty_tracks": gallery.empty_tracks,
         }

@@ -74,7 +74,7 @@ def test_a_fall_says_when_the_gate_is_another_one():
 
 def test_what_could_not_be_checked_is_not_called_fine():
     first = find_problems(state(metrics={}, promotion=None), RoundSummary(round=1), []).fine
-    assert first == ("the round is finished", "no input failed")
+    assert first == ("the round is finished", "no input failed", "no recording breaks off")
     assert "the gate knows what its scores are worth" in find_problems(state(**calibration()), good(), []).fine
 
 
@@ -93,6 +93,7 @@ def test_a_gate_that_keeps_its_promises_within_the_error_of_few_tracks_is_no_pro
             "does not hear a label that came with",
         ),
         ({"empty_tracks": Disagreements(checked=9, clips=3, labels={"Bark": 3})}, "the track's own label"),
+        ({"truncated": 1, "truncated_examples": ("a.wav",)}, "1 recording breaks off before the header says"),
         ({"near_silent": 2}, "2 kept tracks nearly silent (2.5 % of the kept ones)"),
         (
             {"tiers": {"rejected": Amount(tracks=100)}, "labels": (label(kept=0, rejected=100),)},
