@@ -127,6 +127,12 @@
     return element("div", {}, element("dt", {}, title), element("dd", {}, ...content));
   }
 
+  /** The window of its recording: "10–20 s". */
+  function span(source) {
+    const [start, end] = [source.start_s, source.start_s + source.duration_s].map((value) => number(value, Number.isInteger(value) ? 0 : 1));
+    return `${start}–${end} s`;
+  }
+
   function lineage(clip) {
     const source = clip.source, first = clip.lanes.find((lane) => lane.kind === "track").track;
     const code = (text) => element("code", {}, text || "–");
@@ -152,7 +158,7 @@
     const labels = clip.lanes.filter((lane) => lane.kind === "track").map((lane) => lane.track.label);
     const first = clip.lanes.find((lane) => lane.kind === "track").track;
     const shared = scoreList(first, () => true, "clip");
-    const name = clip.source.path ? clip.source.path.split("/").pop() : clip.id;
+    const name = clip.source.path ? `${clip.source.path.split("/").pop()}, ${span(clip.source)}` : clip.id;
     const article = element("article", { className: "cliparticle", "data-clip": clip.id },
       element("header", {}, element("h3", {}, labels.join(" + ")), element("span", { className: "soft" }, shared), element("span", { className: "soft" }, element("code", {}, name))));
     for (const entry of clip.lanes) {

@@ -220,6 +220,11 @@ def test_scores_that_do_not_lead_are_a_click_away(open_page, workspace):
     headings.get_by_role("button", name="Softness").wait_for()
 
 
+def test_a_clip_to_listen_to_says_which_window_of_its_recording_it_is(open_page, written):
+    page = open_page(address_of(written))
+    assert re.search(r"\d+ & more\.wav, 0–1 s$", opened_listen(page).first.locator("header").inner_text())
+
+
 def test_the_listening_sample_filters_and_sorts(open_page, written):
     page = open_page(address_of(written))
     clips = opened_listen(page)
