@@ -225,6 +225,20 @@ def test_a_clip_to_listen_to_says_which_window_of_its_recording_it_is(open_page,
     assert re.search(r"\d+ & more\.wav, 0–1 s$", opened_listen(page).first.locator("header").inner_text())
 
 
+@pytest.mark.parametrize("mode", ["light", "phone"])
+def test_a_label_table_that_is_too_wide_shades_its_edge_and_keeps_the_labels_in_view(open_page, tmp_path, mode):
+    workspace = big_workspace(tmp_path, tracks=60, calibrated=True)
+    write_report(workspace, 1)
+    table = open_page(address_of(workspace), **MODES[mode]).locator("#label-table")
+    frame = table.locator("xpath=..")
+    frame.scroll_into_view_if_needed()
+    label = table.locator("tbody th").first
+    before = label.bounding_box()["x"]
+    assert "local" in frame.evaluate("frame => getComputedStyle(frame).backgroundAttachment")
+    assert frame.evaluate("frame => (frame.scrollLeft = 400, frame.scrollLeft)") == 400
+    assert label.bounding_box()["x"] == before
+
+
 def test_the_listening_sample_filters_and_sorts(open_page, written):
     page = open_page(address_of(written))
     clips = opened_listen(page)
