@@ -32,6 +32,7 @@ def told_when_starved() -> Iterator[None]:
 
     Raises:
         UserError: memory was short all the time.
+        MemoryError: the block failed for another reason, but Ray was ending processes for want of memory by then.
     """
     if os.environ.get("RAY_ADDRESS") or threading.current_thread() is not threading.main_thread():
         yield
@@ -44,11 +45,13 @@ def told_when_starved() -> Iterator[None]:
     except KeyboardInterrupt:
         if not starved.is_set():
             raise
-        raise UserError(
-            f"{_taken():.0%} of this machine's memory is in use, for {PATIENCE_S / 60:.0f} minutes now, and Ray lets "
-            f"nothing work above {_limit():.0%}: end other programs or lower workers in the configuration, then run "
-            "again; what is finished stays finished"
-        ) from None
+        raise UserError(_words(f"is in use, for {PATIENCE_S / 60:.0f} minutes now")) from None
+    except UserError:
+        raise
+    except Exception as error:
+        if _is_short():
+            raise MemoryError(_words("is in use")) from error
+        raise
     finally:
         ended.set()
         watcher.join()
@@ -57,11 +60,22 @@ def told_when_starved() -> Iterator[None]:
 def _watch(ended: threading.Event, starved: threading.Event) -> None:
     short_s = 0.0
     while not ended.wait(CHECK_S):
-        short_s = short_s + CHECK_S if _ray_runs() and _taken() > _limit() else 0.0
+        short_s = short_s + CHECK_S if _is_short() else 0.0
         if short_s >= PATIENCE_S:
             starved.set()
             _thread.interrupt_main()
             return
+
+
+def _words(state: str) -> str:
+    return (
+        f"{_taken():.0%} of this machine's memory {state}, and Ray lets nothing work above {_limit():.0%}: end other "
+        "programs or lower workers in the configuration, then run again; what is finished stays finished"
+    )
+
+
+def _is_short() -> bool:
+    return _ray_runs() and _taken() > _limit()
 
 
 def _ray_runs() -> bool:

@@ -1,12 +1,14 @@
 """``data-engine separate`` on files, folders and patterns, some of them damaged."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from flows.cli import main
+from flows.separate_command import _remarks
 
 RATE_HZ = 16_000
 
@@ -65,8 +67,7 @@ def test_what_a_track_holds_and_what_is_not_heard_is_told(capsys, recordings):
     arguments = ["separate", "field/m*.wav", "--label", "Meow", "--out", "tracks", "--no-picture"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "silent" in printed
-    assert "Meow is probably not in it" in printed
+    assert "field/mono.wav: the recording is silent, and so are its tracks" in printed
     assert sorted(path.name for path in (recordings / "tracks").iterdir()) == ["mono.meow.wav", "mono.residual.wav"]
 
     assert main([*arguments, "--skip-existing", "--quiet"]) == 0
@@ -89,3 +90,13 @@ def test_errors_of_the_user_are_one_line_and_nothing_is_written(capsys, recordin
     assert main(["separate", *arguments, "--out", "tracks"]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert not [path for path in recordings.glob("tracks/**/*") if path.is_file()]
+
+
+def test_a_label_that_is_not_heard_is_remarked_upon():
+    def stems(*heard: str):
+        tracks = [SimpleNamespace(label=f"label {one}", heard=one, energy_share_db=-9.0) for one in heard]
+        return SimpleNamespace(tracks=tracks, residual_share_db=-3.0, truncated=False)
+
+    assert _remarks(stems("yes", "no", "perhaps")) == [
+        "label no is probably not in it: the track holds what leaks from other sounds"
+    ]

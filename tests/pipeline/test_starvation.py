@@ -27,7 +27,8 @@ def test_a_stage_that_ray_leaves_no_memory_ends_with_one_line(impatient, tmp_pat
     config: Config = small_round(tmp_path)
     workspace = open_workspace(config, str(tmp_path / "workspace"))
     try:
-        with pytest.raises(UserError, match=r"Ray lets nothing work above 2%: end other programs or lower workers"):
+        # Ray Data gives up by itself now and then, when it loses the right process at the right time.
+        with pytest.raises((UserError, MemoryError), match=r"Ray lets nothing work above 2%: end other programs or"):
             run_stage("tag", workspace, config, 1)
     finally:
         stop_ray()
@@ -48,3 +49,11 @@ def test_memory_that_is_short_for_a_while_only_ends_nothing(impatient, monkeypat
 def test_an_interruption_by_somebody_else_stays_one(impatient):
     with pytest.raises(KeyboardInterrupt), told_when_starved():
         raise KeyboardInterrupt
+
+
+def test_what_fails_while_memory_is_short_is_told_as_that(impatient, monkeypatch):
+    monkeypatch.setattr(starvation, "_is_short", lambda: True)
+    with pytest.raises(MemoryError, match="end other programs"), told_when_starved():
+        raise RuntimeError("the actor died")
+    with pytest.raises(UserError, match="no such file"), told_when_starved():
+        raise UserError("no such file")
