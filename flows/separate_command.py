@@ -148,6 +148,7 @@ def _separated(stems: "Stems") -> dict[str, Any]:
     tracks = [
         {
             "label": track.label,
+            "free_text": track.label not in label_table(),
             "file": str(file),
             "energy_share_db": _finite(track.energy_share_db),
             "fit": {name: round(value, 2) for name, value in asdict(track.fit).items()},

@@ -52,3 +52,4 @@ install -e .
 .venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 has_chromium || echo "No Chromium found: tests that open reports in a browser are skipped (install chromium)."
 stamp_now > .venv/stamp
+echo "Installed: . .venv/bin/activate makes data-engine a command of this shell."

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 from data_specs.config import Config, CorpusConfig
 from data_specs.corpus import iter_corpus
-from data_specs.errors import UserError
+from data_specs.errors import UserError, few
 from data_specs.filesystems import join
 from data_specs.labels import UnknownLabelError, label_table
 from data_specs.list_files import list_rows
@@ -118,10 +118,12 @@ def check_corpus(clip_set: ClipSet, corpus: CorpusConfig) -> None:
                 "give every label of a clip (a;b), or none to let the tagger decide"
             )
     else:
-        labels = {own[0] for own in map(_known_labels, iter_corpus(corpus)) if len(own) == 1}
+        unknown: list[str] = []
+        labels = {own[0] for entry in iter_corpus(corpus) if len(own := _known_labels(entry, unknown)) == 1}
         if not _has_unrelated(labels):
+            also = f" ({len(unknown)} clips have labels that AudioSet has not: {few(unknown)})" if unknown else ""
             raise UserError(
-                f"{_name(corpus)} has no two clips with one label each that are unrelated: "
+                f"{_name(corpus)} has no two clips with one label each that are unrelated{also}: "
                 "training mixes single-source clips, set single_source in the configuration to a list that has them"
             )
 
@@ -335,11 +337,13 @@ def _name(corpus: CorpusConfig) -> str:
     return corpus.path or "the built-in corpus"
 
 
-def _known_labels(entry: CorpusEntry) -> tuple[str, ...]:
-    """Mutually exclusive labels of an entry; () when AudioSet does not know one, which ingest counts."""
+def _known_labels(entry: CorpusEntry, unknown: list[str] | None = None) -> tuple[str, ...]:
+    """Mutually exclusive labels of an entry; () when AudioSet does not know one, which ``unknown`` is told."""
     try:
         return label_table().exclusive(label_table().resolve_all(entry.labels))
-    except UnknownLabelError:
+    except UnknownLabelError as error:
+        if unknown is not None:
+            unknown.append(str(error).removeprefix("unknown label: "))
         return ()
 
 

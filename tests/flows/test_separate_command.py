@@ -44,7 +44,7 @@ def test_one_that_fails_does_not_stop_the_others_and_is_the_exit_status(capsys, 
     }
     assert found["field/broken.wav"]["reason"] == "field/broken.wav: not audio"
     stereo = found["field/deep/stereo.flac"]
-    assert [track["label"] for track in stereo["tracks"]] == ["Bark", "a kettle"]
+    assert [(track["label"], track["free_text"]) for track in stereo["tracks"]] == [("Bark", False), ("a kettle", True)]
     files = [*(track["file"] for track in stereo["tracks"]), stereo["residual"]["file"]]
     assert files[0] == "tracks/deep/stereo.bark.wav"
     parts = [soundfile.read(file, dtype="float32", always_2d=True)[0] for file in files]

@@ -96,8 +96,9 @@ def test_a_corpus_with_nothing_to_separate_is_refused_before_any_work(tmp_path, 
 @pytest.mark.parametrize("labels", [["Rain", "Rain"], ["Dog", "Bark"], ["Rain;Bark", ""], ["No such label", "Rain"]])
 def test_single_source_clips_that_cannot_be_mixed_are_refused_before_any_work(tmp_path, config, labels):
     bad = a_config(config.corpus.path, write_list(tmp_path, "single", labels))
-    with pytest.raises(UserError, match="no two clips with one label each that are unrelated"):
+    with pytest.raises(UserError, match="no two clips with one label each that are unrelated") as refusal:
         take_in(str(tmp_path / "w"), bad, NO_PROGRESS)
+    assert ("labels that AudioSet has not: 'No such label'" in str(refusal.value)) == ("No such label" in labels)
     assert not (tmp_path / "w").exists()
 
 
