@@ -139,7 +139,10 @@ def check_free(storage: Storage) -> None:
         InUseError: somebody does.
     """
     if holder := holder_of(storage):
-        raise InUseError(f"{storage.uri} is in use by another {holder}: wait until it is finished")
+        raise InUseError(
+            f"{storage.uri} is in use by another {holder}: wait until it is "
+            f"finished; if that machine is down, its claim lapses within {LAPSE_S:.0f} s"
+        )
 
 
 @contextmanager

@@ -150,6 +150,7 @@ def test_a_workspace_where_somebody_works_is_told_before_the_flow_starts(capsys,
         status, line = failure(capsys, "run", str(config), "--workspace", str(tmp_path / "workspace"))
     assert status == 2
     assert "is in use by another run" in line
+    assert "if that machine is down, its claim lapses within 120 s" in line
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
