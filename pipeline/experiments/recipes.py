@@ -43,7 +43,7 @@ def run_recipes(
             raise UserError(f"{name}: recipes are compared on the same scenes, but its {other[0]} is another one")
     results = []
     for name, recipe in recipes.items():
-        folder = out / name.replace("/", "_")
+        folder = out / f"{name.replace('/', '_')}-{recipe.digest()[:8]}"  # a file that was edited is another recipe
         result = once(folder, partial(_learn, material, recipe, size, seed, folder, progress))
         results.append({**result, "seed": seed, "arm": name})
     return results

@@ -97,6 +97,11 @@ def test_recipes_are_compared_on_the_same_scenes(material, tmp_path):
     results = run_recipes(material, CONFIG, recipes=recipes, size=SMALL, seed=0, out=tmp_path)
     assert [(one["arm"], one["steps"]) for one in results] == [("experiment", SMALL.start_steps), ("own/slow.yaml", 1)]
     assert results[0]["metrics"] != results[1]["metrics"]
+    edited = {
+        "own/slow.yaml": load_config("experiment", {"train": {"learning_rate": 1e-2, "steps": 1, "batch_size": 1}})
+    }
+    (again,) = run_recipes(material, CONFIG, recipes=edited, size=SMALL, seed=0, out=tmp_path)
+    assert again["metrics"] != results[1]["metrics"]
     longer = {"longer.yaml": load_config("experiment", {"audio": {"clip_duration_s": 8.0}})}
     with pytest.raises(UserError, match=r"longer\.yaml: recipes are compared on the same scenes, but its audio is"):
         run_recipes(material, CONFIG, recipes=longer, size=SMALL, seed=0, out=tmp_path)
