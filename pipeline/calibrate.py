@@ -13,7 +13,7 @@ Example::
 
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
@@ -28,11 +28,10 @@ from data_specs.errors import UserError
 from data_specs.labels import label_table
 from data_specs.records import seed_of
 from data_specs.scores import SCORES
-from data_specs.soundscapes import EventSource
 from models.label_separator import LabelSeparator
 from pipeline.audio import AudioError, decode
 from pipeline.calibration import Calibration, fall_back, gate_of, summarise
-from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets
+from pipeline.calibration_scenes import ClipEvents, KnownScene, label_sets, scenes_of
 from pipeline.cuts import CUTS
 from pipeline.evidence import ClipEvidence, Witness, ask, examine, first_look, second_look, waveform_evidence
 from pipeline.gate import Gate, PaperGate
@@ -127,41 +126,6 @@ def load_gate(workspace: Workspace, config: Config, round_number: int) -> Gate:
     summary = Calibration.model_validate_json(folder.read_bytes(SUMMARY))
     references = References.from_bytes(folder.read_bytes(REFERENCES))
     return gate_of(_tracks_of(folder.read_bytes(TABLE)), summary, config, references)
-
-
-@dataclass(frozen=True)
-class KnownScene:
-    """What calibration needs of a scene: mixture (T,), truth (Q, T), labels, and which recording each source is of."""
-
-    name: str
-    labels: tuple[str, ...]
-    sources: tuple[str, ...]
-    mixture: np.ndarray
-    truth: np.ndarray
-
-
-def scenes_of(
-    source: EventSource, config: Config, *, count: int, seed: int, sets: Sequence[tuple[str, ...]] = ()
-) -> Iterator[KnownScene]:
-    """``count`` scenes of a seed, as long as a clip, with events from ``source``.
-
-    Args:
-        sets: labels that are heard together (``pipeline.calibration_scenes.label_sets``).
-
-    Raises:
-        UserError: no two unrelated labels.
-        AudioError: a recording cannot be read any more.
-    """
-    for k in range(count):
-        scene = calibration_scene(source, sets, seed=seed_of("calibration", seed, k), config=config)
-        origins = [track.origin for track in scene.recipe.tracks]
-        yield KnownScene(
-            name=str(k),
-            labels=tuple(track.label for track in scene.tracks),
-            sources=tuple(str(origin.get("clip_id", origin["seed"])) for origin in origins),
-            mixture=scene.mixture,
-            truth=np.stack([track.waveform for track in scene.tracks]),
-        )
 
 
 def calibration_tracks(

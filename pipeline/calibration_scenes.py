@@ -10,7 +10,8 @@ Example::
     scene = calibration_scene(source, label_sets(source.labels, tags), seed=0, config=config)
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -100,3 +101,38 @@ def calibration_scene(source: EventSource, sets: Sequence[tuple[str, ...]], *, s
         sample_rate_hz=config.audio.sample_rate_hz,
         labels=labels,
     )
+
+
+@dataclass(frozen=True)
+class KnownScene:
+    """What calibration needs of a scene: mixture (T,), truth (Q, T), labels, and which recording each source is of."""
+
+    name: str
+    labels: tuple[str, ...]
+    sources: tuple[str, ...]
+    mixture: np.ndarray
+    truth: np.ndarray
+
+
+def scenes_of(
+    source: EventSource, config: Config, *, count: int, seed: int, sets: Sequence[tuple[str, ...]] = ()
+) -> Iterator[KnownScene]:
+    """``count`` scenes of a seed, as long as a clip, with events from ``source``.
+
+    Args:
+        sets: labels that are heard together (``label_sets``).
+
+    Raises:
+        UserError: no two unrelated labels.
+        AudioError: a recording cannot be read any more.
+    """
+    for k in range(count):
+        scene = calibration_scene(source, sets, seed=seed_of("calibration", seed, k), config=config)
+        origins = [track.origin for track in scene.recipe.tracks]
+        yield KnownScene(
+            name=str(k),
+            labels=tuple(track.label for track in scene.tracks),
+            sources=tuple(str(origin.get("clip_id", origin["seed"])) for origin in origins),
+            mixture=scene.mixture,
+            truth=np.stack([track.waveform for track in scene.tracks]),
+        )

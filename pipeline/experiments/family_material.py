@@ -17,8 +17,7 @@ import numpy as np
 from data_specs.config import Config
 from data_specs.records import seed_of
 from data_specs.soundscapes import BuiltinSource, EventSource
-from pipeline.calibrate import KnownScene, scenes_of
-from pipeline.calibration_scenes import ClipEvents
+from pipeline.calibration_scenes import ClipEvents, KnownScene, scenes_of
 from pipeline.experiments.material import clips_of, eval_mixture
 from pipeline.experiments.training import KeptTrack
 from pipeline.mixtures import crop

@@ -17,9 +17,9 @@ import torch
 from data_specs.config import Config
 from data_specs.records import seed_of
 from models.label_separator import LabelSeparator
-from pipeline.calibrate import KnownScene, Separators, calibration_tracks, scenes_of
+from pipeline.calibrate import Separators, calibration_tracks
 from pipeline.calibration import YIELDS, Calibration, gate_of, summarise
-from pipeline.calibration_scenes import ClipEvents
+from pipeline.calibration_scenes import ClipEvents, KnownScene, scenes_of
 from pipeline.evidence import ClipEvidence, ask, examine, finite_or_none, first_look, remix_evidence, second_look
 from pipeline.experiments.material import Material
 from pipeline.experiments.training import KeptClip, KeptTrack, Lesson, separator_of

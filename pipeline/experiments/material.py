@@ -20,8 +20,7 @@ from data_specs.config import Config, CorpusConfig
 from data_specs.corpus import read_corpus
 from data_specs.errors import UserError
 from data_specs.records import Clip, seed_of
-from pipeline.calibrate import KnownScene, scenes_of
-from pipeline.calibration_scenes import ClipEvents
+from pipeline.calibration_scenes import ClipEvents, KnownScene, scenes_of
 from pipeline.ingest import ingest
 from pipeline.intake import one_label_only, recording_of
 from pipeline.progress import NO_PROGRESS, Progress

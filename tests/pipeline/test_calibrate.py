@@ -9,9 +9,9 @@ from data_specs.corpus import read_corpus
 from data_specs.records import Clip, TaggedClip
 from data_specs.soundscapes import BuiltinSource
 from models.label_separator import LabelSeparator
-from pipeline.calibrate import Separators, calibrate_round, calibration_tracks, load_gate, scenes_of
+from pipeline.calibrate import Separators, calibrate_round, calibration_tracks, load_gate
 from pipeline.calibration import gate_of, summarise
-from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets
+from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets, scenes_of
 from pipeline.evidence import ask, examine, finite_or_none, remix_evidence, second_look
 from pipeline.gate import CalibratedGate, PaperGate
 from pipeline.label_free import FoundTracks
