@@ -14,7 +14,7 @@ Example::
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 
 import numpy as np
@@ -26,12 +26,12 @@ from torch import Tensor
 from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.labels import label_table
-from data_specs.records import seed_of
+from data_specs.records import Clip, seed_of
 from data_specs.scores import SCORES
 from models.label_separator import LabelSeparator
 from pipeline.audio import AudioError, decode
 from pipeline.calibration import Calibration, fall_back, gate_of, summarise
-from pipeline.calibration_scenes import ClipEvents, KnownScene, label_sets, scenes_of
+from pipeline.calibration_scenes import KnownScene, scenes_to_calibrate_on
 from pipeline.cuts import CUTS
 from pipeline.evidence import ClipEvidence, Witness, ask, examine, first_look, second_look, waveform_evidence
 from pipeline.gate import Gate, PaperGate
@@ -41,7 +41,7 @@ from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG, Partition, leaky_truth
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.quality import ABSENT_DB, FOLDS, CalibrationTrack, Scores
-from pipeline.references import NO_REFERENCES, References
+from pipeline.references import NO_REFERENCES, References, some_of_every_label
 from pipeline.tag import too_few
 from pipeline.units import clips_with_tags, queried_labels
 from pipeline.workspace import Workspace
@@ -68,11 +68,17 @@ def calibrate_round(
     if len(clips) < FOLDS:  # nothing could be learned from scenes of so few
         found = f"{len(clips)} single-source clips could be held back to calibrate on, {FOLDS} are the least"
         return _store(workspace, round_number, [], fall_back(found))
-    source = ClipEvents(clips)
-    sets = label_sets(source.labels, workspace.iter_tags(round_number))
+    trained = some_of_every_label(workspace.iter_training_clips())
+    separators = _separators(workspace, config, round_number, trained)
     count = config.gate.calibration_scenes
-    scenes = scenes_of(source, config, count=count, seed=seed_of(config.seed, round_number), sets=sets)
-    separators = _separators(workspace, config, round_number)
+    scenes = scenes_to_calibrate_on(
+        clips,
+        separators.references.listened_to(trained),
+        config,
+        count=count,
+        seed=seed_of(config.seed, round_number),
+        tags=workspace.iter_tags(round_number),
+    )
     try:
         tracks = calibration_tracks(separators, scenes, total=count, progress=progress)
     except (UserError, AudioError) as error:
@@ -88,7 +94,7 @@ class Separators:
     Attributes:
         current: the round's separator; it examines the tracks of every source.
         previous: that of the round before, if it was another one.
-        references: recordings of the labels, of which the scenes hold none.
+        references: recordings of the labels, of which natural clips hold none.
         label_free: separates clips without labels; None where none are.
         by_labels: whether ``current`` separates clips.
     """
@@ -100,7 +106,7 @@ class Separators:
     by_labels: bool = True
 
 
-def _separators(workspace: Workspace, config: Config, round_number: int) -> Separators:
+def _separators(workspace: Workspace, config: Config, round_number: int, trained: Sequence[Clip]) -> Separators:
     encoder = round_encoder(workspace, config)
 
     def load(checkpoint: str) -> LabelSeparator:
@@ -110,9 +116,7 @@ def _separators(workspace: Workspace, config: Config, round_number: int) -> Sepa
     return Separators(
         current=load(workspace.current_checkpoint(before_round=round_number)),
         previous=load(before) if before is not None else None,
-        references=References.gather(
-            workspace.iter_training_clips(), encoder, sample_rate_hz=config.audio.sample_rate_hz
-        ),
+        references=References.gather(trained, encoder, sample_rate_hz=config.audio.sample_rate_hz),
         label_free=load_label_free(workspace, config),
         by_labels=config.separate.source != "label_free",
     )
@@ -192,6 +196,8 @@ def _heard(separators: Separators, mixtures: Tensor) -> dict[int, ClipEvidence]:
 
 def _batch_tracks(separators: Separators, scenes: Sequence[KnownScene], *, first: int) -> list[CalibrationTrack]:
     """Known tracks of scenes whose turns begin with number ``first``."""
+    heard = {source for scene in scenes for source in scene.sources}
+    separators = replace(separators, references=separators.references.without(heard))
     separator = separators.current
     mixtures = torch.from_numpy(np.stack([scene.mixture for scene in scenes]))
     labels = [scene.labels for scene in scenes]

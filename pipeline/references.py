@@ -2,19 +2,20 @@
 
 A listener's texts and sounds lie apart, and a small listener, or one that has heard synthetic sounds only, knows real
 recordings by their texts badly. The single-source clips that the separator was trained on say better what a label
-sounds like. ``pipeline.calibrate`` gathers them once per round; ``pipeline.evidence`` scores tracks by them.
+sounds like. ``pipeline.calibrate`` gathers them once per round; ``pipeline.evidence`` scores tracks by them. A track of
+one of these recordings has to be compared without that one.
 
 Shapes: Q tracks of one clip, D size of an embedding.
 
 Example::
 
-    references = References.gather(workspace.training_clips(), encoder, sample_rate_hz=32_000)
+    references = References.gather(some_of_every_label(clips), encoder, sample_rate_hz=32_000)
     references.scores(("Bark", "Rain"), encoder.embed_audio(tracks))     # one dict per track
 """
 
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from heapq import nsmallest
 
 import pyarrow as pa
@@ -28,30 +29,42 @@ from pipeline.audio import AudioError, decode
 from pipeline.track_scores import label_margin, order_margin
 
 PER_LABEL = 16
-"""Recordings of a label that are listened to; more change their mean little."""
+"""Recordings of a label that are used; more change their mean little."""
 
 
 @dataclass(frozen=True)
 class References:
-    """The mean embedding (D,) of recordings, of length 1, by label. Without any, tracks get no scores."""
+    """The mean embedding (D,) of recordings, of length 1, by label. Without any, tracks get no scores.
+
+    ``recordings`` are what the means are of, by label and clip; they are not stored.
+    """
 
     embeddings: dict[str, Tensor]
+    recordings: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     @classmethod
     def gather(cls, clips: Iterable[Clip], encoder: QueryEncoder, *, sample_rate_hz: int) -> "References":
-        """Listen to up to ``PER_LABEL`` clips of every label, chosen by content; unreadable ones are left out."""
-        by_label: dict[str, list[Clip]] = {}
-        for clip in clips:  # of which there may be millions
-            own = by_label.setdefault(clip.labels[0], [])
-            own.append(clip)
-            if len(own) > 2 * PER_LABEL:
-                own[:] = _chosen(own)
-        embeddings = {}
-        for label, own in sorted(by_label.items()):
-            heard = [sound for clip in _chosen(own) if (sound := _listen(clip, encoder, sample_rate_hz)) is not None]
-            if heard:
-                embeddings[label] = torch.nn.functional.normalize(torch.stack(heard).mean(dim=0), dim=0).cpu()
-        return cls(embeddings)
+        """Listen to clips with one label each; unreadable ones are left out."""
+        recordings: dict[str, dict[str, Tensor]] = {}
+        for clip in clips:
+            if (sound := _listen(clip, encoder, sample_rate_hz)) is not None:
+                recordings.setdefault(clip.labels[0], {})[clip.clip_id] = sound.cpu()
+        return cls({label: _mean(list(own.values())) for label, own in sorted(recordings.items())}, recordings)
+
+    def listened_to(self, clips: Iterable[Clip]) -> list[Clip]:
+        """Those of the clips that are among the recordings: the others could not be read."""
+        return [clip for clip in clips if clip.clip_id in self.recordings.get(clip.labels[0], {})]
+
+    def without(self, clip_ids: Collection[str]) -> "References":
+        """The same without some recordings; a label of which none is left has no scores."""
+        embeddings = dict(self.embeddings)
+        for label, own in self.recordings.items():
+            if own.keys() & clip_ids:
+                rest = [sound for clip_id, sound in own.items() if clip_id not in clip_ids]
+                del embeddings[label]
+                if rest:
+                    embeddings[label] = _mean(rest)
+        return References(embeddings)
 
     def scores(self, labels: Sequence[str], heard: Tensor) -> list[dict[str, float]]:
         """What tracks that were heard as (Q, D) have in common with recordings of their labels, one dict per track.
@@ -90,6 +103,21 @@ class References:
 
 
 NO_REFERENCES = References({})
+
+
+def some_of_every_label(clips: Iterable[Clip]) -> list[Clip]:
+    """Up to ``PER_LABEL`` clips of every label, chosen by content, of clips with one label each."""
+    by_label: dict[str, list[Clip]] = {}
+    for clip in clips:  # of which there may be millions
+        own = by_label.setdefault(clip.labels[0], [])
+        own.append(clip)
+        if len(own) > 2 * PER_LABEL:
+            own[:] = _chosen(own)
+    return [clip for _, own in sorted(by_label.items()) for clip in _chosen(own)]
+
+
+def _mean(embeddings: Sequence[Tensor]) -> Tensor:
+    return torch.nn.functional.normalize(torch.stack(list(embeddings)).mean(dim=0), dim=0)
 
 
 def _chosen(clips: Sequence[Clip]) -> list[Clip]:

@@ -19,7 +19,7 @@ from data_specs.records import seed_of
 from models.label_separator import LabelSeparator
 from pipeline.calibrate import Separators, calibration_tracks
 from pipeline.calibration import YIELDS, Calibration, gate_of, summarise
-from pipeline.calibration_scenes import ClipEvents, KnownScene, scenes_of
+from pipeline.calibration_scenes import KnownScene, scenes_to_calibrate_on
 from pipeline.evidence import ClipEvidence, ask, examine, finite_or_none, first_look, remix_evidence, second_look
 from pipeline.experiments.material import Material
 from pipeline.experiments.training import KeptClip, KeptTrack, Lesson, separator_of
@@ -28,7 +28,7 @@ from pipeline.metrics import si_sdr_db
 from pipeline.partitions import RIGHT, WRONG
 from pipeline.pools import track_weight
 from pipeline.progress import NO_PROGRESS, Progress
-from pipeline.references import References
+from pipeline.references import References, some_of_every_label
 
 BATCH = 4
 REMIX_DB = (10, 15)  # the paper's thresholds
@@ -125,8 +125,11 @@ def _calibrated(
     seed: int,
     progress: Progress,
 ) -> tuple[Gate, Calibration]:
-    known = scenes_of(ClipEvents(material.calibration), config, count=scenes, seed=seed_of("calibration", seed))
-    references = References.gather(material.training, separator.encoder, sample_rate_hz=config.audio.sample_rate_hz)
+    trained = some_of_every_label(material.training)
+    references = References.gather(trained, separator.encoder, sample_rate_hz=config.audio.sample_rate_hz)
+    known = scenes_to_calibrate_on(
+        material.calibration, trained, config, count=scenes, seed=seed_of("calibration", seed)
+    )
     tracks = calibration_tracks(Separators(separator, previous, references), known, total=scenes, progress=progress)
     natural = [
         one

@@ -135,7 +135,7 @@ def _held_back(clips: Sequence[Clip], share: float, *, seed: int) -> tuple[list[
 
 
 def _scenes(clips: Sequence[Clip], config: Config, count: int, seed: int) -> list[KnownScene]:
-    return list(scenes_of(ClipEvents(clips, augmentation=None), config, count=count, seed=seed))
+    return list(scenes_of(ClipEvents(clips), config, count=count, seed=seed))
 
 
 def eval_mixture(number: int, scene: KnownScene, vocabulary: Sequence[str]) -> EvalMixture:

@@ -11,7 +11,7 @@ from data_specs.soundscapes import BuiltinSource
 from models.label_separator import LabelSeparator
 from pipeline.calibrate import Separators, calibrate_round, calibration_tracks, load_gate
 from pipeline.calibration import gate_of, summarise
-from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets, scenes_of
+from pipeline.calibration_scenes import ClipEvents, calibration_scene, label_sets, scenes_of, scenes_to_calibrate_on
 from pipeline.evidence import ask, examine, finite_or_none, remix_evidence, second_look
 from pipeline.gate import CalibratedGate, PaperGate
 from pipeline.label_free import FoundTracks
@@ -60,6 +60,18 @@ def test_scenes_mix_labels_as_the_corpus_does(shared_data):
         for seed in range(20)
     ]
     assert 5 <= drawn.count(("Rain", "Chainsaw")) <= 15
+
+
+def test_half_of_the_scenes_are_of_recordings_that_were_trained_on(shared_data):
+    held_back, trained = clips_of(shared_data, "fold1"), clips_of(shared_data, "fold2")
+    known = list(scenes_to_calibrate_on(held_back, trained, CONFIG, count=7, seed=0))
+    of_trained = {clip.clip_id for clip in trained}
+    assert [set(scene.sources) <= of_trained for scene in known] == [False] * 4 + [True] * 3
+    assert [set(scene.sources) & of_trained for scene in known[:4]] == [set()] * 4
+    assert len({scene.name for scene in known}) == 7
+    without_rain = [clip for clip in trained if clip.labels != ("Rain",)]
+    alone = list(scenes_to_calibrate_on(held_back, without_rain, CONFIG, count=7, seed=0))
+    assert not any(set(scene.sources) & of_trained for scene in alone)
 
 
 def test_the_same_seed_gives_the_same_scene(shared_data):

@@ -8,7 +8,7 @@ import torch
 from data_specs.records import Clip
 from models.query_encoders import load_query_encoder
 from pipeline.audio import decode
-from pipeline.references import PER_LABEL, References
+from pipeline.references import PER_LABEL, References, some_of_every_label
 from tests.pipeline.test_calibrate import clips_of
 
 RATE_HZ = 32_000
@@ -70,9 +70,9 @@ def test_labels_without_recordings_have_no_scores(clips):
 def test_a_label_is_listened_to_so_often_and_no_more(clips, tmp_path):
     many = [clip.model_copy(update={"clip_id": f"{clip.clip_id}-{copy}"}) for clip in clips[:3] for copy in range(20)]
     encoder = CountingEncoder()
-    one = References.gather(many, encoder, sample_rate_hz=RATE_HZ)
+    one = References.gather(some_of_every_label(many), encoder, sample_rate_hz=RATE_HZ)
     assert encoder.heard == PER_LABEL
-    other = References.gather(many[::-1], encoder, sample_rate_hz=RATE_HZ)
+    other = References.gather(some_of_every_label(many[::-1]), encoder, sample_rate_hz=RATE_HZ)
     torch.testing.assert_close(one.embeddings["Rain"], other.embeddings["Rain"], rtol=0, atol=0)
 
 
@@ -80,6 +80,17 @@ def test_a_recording_that_is_gone_is_left_out(clips, tmp_path):
     (tmp_path / "Rain0.wav").unlink()
     references = References.gather(clips[:1] + clips[3:], CountingEncoder(), sample_rate_hz=RATE_HZ)
     assert list(references.embeddings) == ["Bark"]
+    assert references.listened_to(clips) == clips[3:]
+
+
+def test_a_recording_is_compared_with_others_only(clips, tmp_path):
+    odd = clips[0].model_copy(update={"clip_id": "odd", "path": str(tmp_path / "odd.wav")})
+    soundfile.write(odd.path, np.resize(np.float32([0.1, -0.1]), RATE_HZ // 10), RATE_HZ)
+    references = References.gather([odd, *clips], CountingEncoder(), sample_rate_hz=RATE_HZ)
+    fewer = references.without({"odd"})
+    torch.testing.assert_close(fewer.embeddings["Rain"], torch.tensor([1.0, 0.0]))
+    assert references.embeddings["Rain"][1] > 0.1
+    assert list(references.without({"odd", *(clip.clip_id for clip in clips[:3])}).embeddings) == ["Bark"]
 
 
 def test_what_is_stored_is_read_again(clips):
