@@ -258,7 +258,7 @@ class GateConfig(Section):
     cut_probability: float = Field(0.45, gt=0, lt=1, description="From this on a track is taken for a cut of the clip.")
     copy_similarity: float = Field(0.998, gt=0, le=1, description="From this on a track is taken for a copy of it.")
     calibration_share: float = Field(0.25, gt=0, lt=1, description="Share of the training clips held back for it.")
-    calibration_scenes: int = Field(150, ge=0, description="Scenes of held-back clips that a round calibrates on.")
+    calibration_scenes: int = Field(150, ge=0, description="Scenes of single-source clips that a round calibrates on.")
     shift_clips: int = Field(48, ge=0, description="Natural clips that are compared with the scenes.")
     tracks_min: int = Field(60, ge=2, description="Fewer calibration tracks fall back to the paper's thresholds.")
 

@@ -23,7 +23,7 @@ from pipeline.workspace import Workspace
 
 CONFIG = Config.model_validate(
     {
-        "audio": {"clip_duration_s": 5.0},
+        "audio": {"clip_duration_s": 2.56},
         "gate": {"preset": "calibrated", "shift_clips": 4},
         "soundscapes": {"labels_max": 2, "room_probability": 0.2, "background_probability": 0.1},
     }
@@ -88,7 +88,7 @@ def verdicts(separator) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     gate = gate_of(tracks, summarise(tracks, [], CONFIG), CONFIG)
     found: dict[str, list] = {}
     rng = np.random.default_rng(0)
-    for scene in scenes_of(EVENTS, CONFIG, count=8, seed=1):
+    for scene in scenes_of(EVENTS, CONFIG, count=24, seed=1):
         mixtures, truth = torch.from_numpy(scene.mixture)[None], scene.truth
         answers = ask(separator, mixtures, [scene.labels])
         divided = {"own": answers[0].own.numpy()} | {name: one(truth, rng) for name, one in {**WRONG, **RIGHT}.items()}
@@ -108,13 +108,14 @@ def verdicts(separator) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
 def test_the_gate_rejects_partitions_that_only_add_up(verdicts, name):
     _, kept, true_db = verdicts[name]
     bad = true_db < 2  # by chance some are good: the mixture, say, where one source is far louder than the others
-    assert bad.sum() >= 4
-    assert kept[bad].mean() <= 0.2  # of a calibration this small; the paper's gate keeps all of them
+    assert bad.sum() >= 10
+    # 5 % and a track, since there are few; the paper's gate keeps all of them.
+    assert kept[bad].sum() <= 0.05 * bad.sum() + 1
 
 
 @pytest.mark.parametrize("name", sorted(RIGHT))
 def test_the_gate_accepts_true_tracks(verdicts, name):
-    assert verdicts[name][1].mean() >= 0.7
+    assert verdicts[name][1].mean() >= 0.8
 
 
 @pytest.mark.parametrize("name", sorted(set(WRONG) - {"one and mixture"}))
@@ -145,7 +146,11 @@ def test_a_workspace_without_calibration_clips_falls_back_and_says_why(tmp_path)
 
 def test_a_stored_calibration_gives_the_same_gate_again(tmp_path, shared_data):
     config = Config.model_validate(
-        {**CONFIG.model_dump(), "gate": {"preset": "calibrated", "calibration_scenes": 8, "tracks_min": 16}}
+        {
+            **CONFIG.model_dump(),
+            "audio": {"clip_duration_s": 5.0},
+            "gate": {"preset": "calibrated", "calibration_scenes": 8, "tracks_min": 16},
+        }
     )
     clips = [Clip(**{**clip.model_dump(), "split": "calibration"}) for clip in clips_of(shared_data, "fold1")]
     workspace = Workspace.open(tmp_path, config)
