@@ -25,8 +25,10 @@ from pipeline.references import NO_REFERENCES, References
 NO_SCORES = "scores are not finite"
 CUT = "divides the clip without separating it"
 COPY = "copy of the clip"
-UNDIVIDED = (CUT, COPY)
-"""Reasons of tracks that are no separated ones, however probable it is that they are good."""
+SWAPPED = "heard as the clip's labels in another order"
+ORDER = ("order_margin_heard", "order_margin_reference")  # two ears: texts, and recordings of the labels
+RULED_OUT = (CUT, COPY, SWAPPED)
+"""Reasons of tracks that are kept out however probable it is that they are good."""
 
 
 class Decision(NamedTuple):
@@ -115,7 +117,8 @@ class CalibratedGate:
 
     Args:
         first, second: models on the scores of the first look, and on those of both.
-        cuts: what keeps out tracks that divide the clip without separating it; None for nothing.
+        cuts: what keeps out tracks that divide the clip without separating it; None for nothing. Copies of the clip are
+            kept out always, as are tracks that fit texts and recordings better in another order of the clip's labels.
         references: what the scores that the models were fitted on were computed with.
         vetoed: labels whose tracks were worse than the mixture on the calibration scenes.
         known: labels that the calibration had; others need ``sst_probability`` for tier ``itt``.
@@ -150,26 +153,29 @@ class CalibratedGate:
         least = self.config.doubt_probability
         return [
             place
-            for place, one, undivided in zip(places, predicted, self._undivided(clips), strict=True)
-            if one.good_probability >= least and not undivided
+            for place, one, ruled_out in zip(places, predicted, self._ruled_out(clips), strict=True)
+            if one.good_probability >= least and not ruled_out
         ]
 
     def decide(self, clips: Sequence[Scored]) -> list[list[Decision]]:
         """A decision per track; tier ``sst`` goes to all tracks of a clip or to none."""
         scores = [one for clip in clips for one in clip.scores]
-        found = iter(zip(self._predict(scores), self._undivided(clips), strict=True))
+        found = iter(zip(self._predict(scores), self._ruled_out(clips), strict=True))
         return [self._decide(clip, list(islice(found, len(clip.scores)))) for clip in clips]
 
-    def _undivided(self, clips: Sequence[Scored]) -> list[str]:
-        """For every track of all clips, why it is no separated one; empty where nothing says so."""
+    def _ruled_out(self, clips: Sequence[Scored]) -> list[str]:
+        """For every track of all clips, why it is kept out whatever the model says; empty where nothing says so."""
         scores = [one for clip in clips for one in clip.scores]
         cut = self._cuts.probability(scores) if self._cuts else [0.0] * len(scores)
-        reasons = [CUT if probability >= self.config.cut_probability else "" for probability in cut]
         alone = [len(clip.labels) == 1 for clip in clips for _ in clip.scores]  # then the whole clip may be the track
-        return [
-            COPY if (one.get("mixture_similarity") or 0.0) >= self.config.copy_similarity and not by_itself else reason
-            for one, by_itself, reason in zip(scores, alone, reasons, strict=True)
-        ]
+        return [self._against(*one) for one in zip(scores, cut, alone, strict=True)]
+
+    def _against(self, scores: Scores, cut: float, alone: bool) -> str:
+        if (scores.get("mixture_similarity") or 0.0) >= self.config.copy_similarity and not alone:
+            return COPY
+        if cut >= self.config.cut_probability:
+            return CUT
+        return SWAPPED if all((scores.get(name) or 0.0) < 0 for name in ORDER) else ""
 
     def _predict(self, scores: Sequence[Scores]) -> list[Prediction]:
         """By the second model for tracks that were looked at twice, by the first for the others."""
@@ -180,21 +186,21 @@ class CalibratedGate:
 
     def _decide(self, clip: Scored, found: Sequence[tuple[Prediction, str]]) -> list[Decision]:
         alone = [
-            self._decide_alone(label, scores, prediction, undivided)
-            for label, scores, (prediction, undivided) in zip(clip.labels, clip.scores, found, strict=True)
+            self._decide_alone(label, scores, prediction, ruled_out)
+            for label, scores, (prediction, ruled_out) in zip(clip.labels, clip.scores, found, strict=True)
         ]
         if alone and all(self._fit_for_sst(one, scores) for one, scores in zip(alone, clip.scores, strict=True)):
             return [one._replace(tier="sst") for one in alone]
         return alone
 
-    def _decide_alone(self, label: str, scores: Scores, prediction: Prediction, undivided: str) -> Decision:
+    def _decide_alone(self, label: str, scores: Scores, prediction: Prediction, ruled_out: str) -> Decision:
         needed = self._itt if label in self._known else self._sst
         if any(value is None for value in scores.values()):
             return Decision("rejected", NO_SCORES)
         if label in self._vetoed:
             return Decision("rejected", "label that the separator makes worse", prediction)
-        if undivided:
-            return Decision("rejected", undivided, prediction)
+        if ruled_out:
+            return Decision("rejected", ruled_out, prediction)
         if prediction.good_probability >= needed:
             return Decision("itt", "", prediction)
         if label not in self._known and prediction.good_probability >= self._itt:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_specs.config import Config
-from pipeline.gate import UNDIVIDED
+from pipeline.gate import RULED_OUT
 from pipeline.report.summary import WantedYield, gate_thresholds
 
 STEPS = 50
@@ -60,8 +60,8 @@ class WantedYields:
         """The highest probability (N,) that could be wanted of every track; below 0 where none could."""
         probability = _numbers(batch, "good_probability")
         known, vetoed = (pc.is_in(batch["label"], value_set=names).to_numpy() for names in (self._known, self._vetoed))
-        undivided = pc.is_in(batch["reason"], value_set=pa.array(UNDIVIDED)).to_numpy()
-        never = np.isnan(probability) | vetoed | undivided | (~known & (probability < self._unknown_needs))
+        ruled_out = pc.is_in(batch["reason"], value_set=pa.array(RULED_OUT)).to_numpy()
+        never = np.isnan(probability) | vetoed | ruled_out | (~known & (probability < self._unknown_needs))
         return np.where(never, NEVER, probability)
 
     @property

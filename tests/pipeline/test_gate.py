@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_specs.config import GateConfig
 from pipeline.cuts import CutDetector
-from pipeline.gate import CalibratedGate, PaperGate
+from pipeline.gate import SWAPPED, CalibratedGate, PaperGate
 from pipeline.quality import CalibrationTrack, QualityModel
 
 GATE = PaperGate(GateConfig())
@@ -155,6 +155,19 @@ def test_a_copy_of_the_clip_is_not_kept_beside_other_labels():
     assert other.tier == "itt"
     assert calibrated().in_doubt([one]) == [(0, 1)]
     assert tiers(calibrated(), single) == ["sst"]  # of one label, the clip is the track
+
+
+@pytest.mark.parametrize(
+    ("texts", "recordings", "reason"), [(-0.1, -0.1, SWAPPED), (-0.1, 0.1, ""), (0.1, -0.1, ""), (-0.1, None, "")]
+)
+def test_tracks_that_texts_and_recordings_put_under_each_others_labels_are_not_kept(texts, recordings, reason):
+    one = clip(0.05, 0.05)
+    for scores in one.scores:
+        scores["order_margin_heard"] = texts
+        if recordings is not None:
+            scores["order_margin_reference"] = recordings
+    assert {decision.reason for decision in calibrated().decide([one])[0]} == {reason}
+    assert bool(calibrated().in_doubt([one])) == (reason == "")
 
 
 def test_only_tracks_with_a_chance_get_a_second_look():

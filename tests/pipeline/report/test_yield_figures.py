@@ -53,10 +53,10 @@ def decided_rows(count: int = 400) -> list[Track]:
         labels = generator.choice(LABELS, size=generator.integers(1, 4), replace=False).tolist()
         remix_db, sure = float(generator.choice([5.0, 20.0])), generator.choice([0.0, 0.7])
         own = [sure + (1 - sure) * float(p) for p in generator.uniform(size=len(labels))]
-        undivided = generator.uniform(size=(2, len(own))) < 0.1
+        ruled_out = generator.uniform(size=(2, len(own))) < 0.1
         scores = [
             {"probability": p, "re_sdr_db": remix_db, "cut": cut, "mixture_similarity": float(copy)}
-            for p, cut, copy in zip(own, *undivided, strict=True)
+            for p, cut, copy in zip(own, *ruled_out, strict=True)
         ]
         (decisions,) = gate.decide([SimpleNamespace(labels=labels, scores=scores)])
         for row, decision, probability in zip(tracks_of(f"c{place}", "sst", labels), decisions, own, strict=True):
