@@ -83,13 +83,14 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
     ),
     "weights": (
         "Installation",
-        """Get and check the weight files of others.
+        """Get and check the weight files of others, adapt the embedded query encoder.
 
         Examples::
 
             data-engine weights fetch clapsep laion-clap roberta-base
+            data-engine weights adapt --sources clips.csv --split fold1 --out my-clap
         """,
-        {"fetch": weight_commands.fetch, "forget": weight_commands.forget},
+        {"fetch": weight_commands.fetch, "forget": weight_commands.forget, "adapt": weight_commands.adapt},
     ),
 }
 """Commands of two words: heading, help, and the second words."""

@@ -17,15 +17,22 @@ from torch import Tensor
 
 
 class ModalityGap(NamedTuple):
-    """Mean cosine of sounds with their own text, and with texts that differ from it; NaN where there is none."""
+    """Mean cosine of sounds with their own text, and with texts that differ from it; NaN where there is none.
+
+    ``own_is_nearest`` is the share of sounds that no other of these texts fits better than their own.
+    """
 
     matching_cosine: float
     other_cosine: float
     sounds: int
+    own_is_nearest: float
 
 
 def modality_gap(audio: Tensor, text: Tensor, texts: Sequence[str]) -> ModalityGap:
     """From unit vectors (N, D) of sounds and of their texts."""
     cosine = audio @ text.T
     same = torch.tensor([[one == other for other in texts] for one in texts], device=cosine.device)
-    return ModalityGap(float(cosine.diagonal().mean()), float(cosine[~same].mean()), len(texts))
+    nearest = cosine.diagonal() > cosine.masked_fill(same, -torch.inf).amax(dim=1)
+    return ModalityGap(
+        float(cosine.diagonal().mean()), float(cosine[~same].mean()), len(texts), float(nearest.float().mean())
+    )

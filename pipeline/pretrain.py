@@ -30,7 +30,7 @@ from models.queries import Query
 from models.query_encoders import TinyClapEncoder
 from models.separator import Separator
 from pipeline.event_bank import EventBank
-from pipeline.mixtures import Batch, Sample, Sampler, collate
+from pipeline.mixtures import Batch, Sample, Sampler, TrackPool, collate
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.train import fit
 
@@ -106,15 +106,25 @@ def pretrain(
         train_separator(refined, clap, bank, config.refine, seed=config.seed + 10, out=out, progress=progress)
 
 
-def train_clap(bank: EventBank, config: PretrainConfig, progress: Progress) -> TinyClap:
-    """Contrastive training with a sigmoid per (audio, text) pair, since several labels are right for a mixture."""
-    clap = TinyClap(config.clap, config.separator.sample_rate_hz)
-    optimizer = torch.optim.AdamW(clap.parameters(), lr=config.clap_learning_rate, weight_decay=1e-2)
+def train_clap(
+    bank: TrackPool, config: PretrainConfig, progress: Progress, *, clap: TinyClap | None = None, shortest: int = 1
+) -> TinyClap:
+    """Contrastive training with a sigmoid per (audio, text) pair, since several labels are right for a mixture.
+
+    Args:
+        clap: what to go on with, a new one where None; only what requires a gradient is trained.
+        shortest: batches are as long as a window over 1 to this number, at random.
+    """
+    clap = clap or TinyClap(config.clap, config.separator.sample_rate_hz)
+    trained = [parameter for parameter in clap.parameters() if parameter.requires_grad]
+    window = clap.window_length
+    optimizer = torch.optim.AdamW(trained, lr=config.clap_learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.clap_learning_rate, total_steps=config.clap_steps, pct_start=0.1
     )
     rng = np.random.default_rng(config.seed)
-    batches = _ahead(lambda: _clap_batch(bank, clap.window_length, config, rng))
+    batches = _ahead(lambda: _clap_batch(bank, window // int(rng.integers(1, shortest + 1)), config, rng))
+    clap.train()
     with progress.task("train CLAP", config.clap_steps) as task:
         smoothed = 0.0
         for step, (audio, texts, heard) in enumerate(islice(batches, config.clap_steps), start=1):
@@ -124,7 +134,7 @@ def train_clap(bank: EventBank, config: PretrainConfig, progress: Progress) -> T
             loss = F.binary_cross_entropy_with_logits(logits, heard, reduction="none").sum(dim=1).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(clap.parameters(), 5.0)
+            torch.nn.utils.clip_grad_norm_(trained, 5.0)
             optimizer.step()
             schedule.step()
             smoothed += (loss.item() - smoothed) * max(0.02, 1 / step)
@@ -135,7 +145,7 @@ def train_clap(bank: EventBank, config: PretrainConfig, progress: Progress) -> T
 
 
 def _clap_batch(
-    bank: EventBank, length: int, config: PretrainConfig, rng: np.random.Generator
+    bank: TrackPool, length: int, config: PretrainConfig, rng: np.random.Generator
 ) -> tuple[Tensor, list[str], Tensor]:
     """Audio (B, T), texts, and which text is heard in which audio (B, texts)."""
     table = label_table()

@@ -19,8 +19,9 @@ from pydantic import Field, model_validator
 from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.section import Section
-from models.checkpoints import load_clap
+from models.checkpoints import EMBEDDED, load_clap
 from models.query_encoders import TinyClapEncoder
+from pipeline.adapt import check_unheard
 from pipeline.audio_queries import at_query_level
 from pipeline.experiments.families import FAMILIES, Family
 from pipeline.experiments.family_material import BUILTIN, FamilyScenes, family_scenes
@@ -45,6 +46,7 @@ class FamilyExperiment(Section):
     train_scenes: int = Field(200, ge=1)
     test_scenes: int = Field(40, ge=1)
     duration_s: float = Field(2.56, ge=0.5)
+    clap: str = Field(EMBEDDED, description="Folder of an adapted embedded CLAP, the query encoder of all families.")
 
     @model_validator(mode="after")
     def _splits_name_recordings(self):
@@ -90,6 +92,8 @@ def run_families(
     storage = Storage(out)
     settings = experiment.model_dump(mode="json", exclude={"families", "seeds"})
     results = _results(storage, settings)
+    check_unheard(experiment.clap, experiment.sources, experiment.test_splits)
+    encoder = RememberingEncoder(load_clap(experiment.clap))
     config = Config.model_validate({"audio": {"clip_duration_s": experiment.duration_s}, "soundscapes": SCENES})
     scenes = family_scenes(
         experiment.sources,
@@ -100,7 +104,6 @@ def run_families(
         test_splits=experiment.test_splits,
         progress=progress,
     )
-    encoder = RememberingEncoder(load_clap("embedded"))
     for track in scenes.tracks:  # so that no run pays for what the others find in memory
         if (sound := at_query_level(track.waveform)) is not None:
             encoder.embed_audio(torch.from_numpy(sound[None]))
@@ -128,6 +131,7 @@ def _results(storage: Storage, settings: dict[str, Any]) -> dict[str, Any]:
     if not storage.is_file(RESULTS):
         return {"settings": settings, "runs": []}
     found = json.loads(storage.read_bytes(RESULTS))
+    found["settings"] = {"clap": EMBEDDED, **found["settings"]}  # older ones do not say it
     if found["settings"] != settings:
         differ = sorted(key for key in settings if found["settings"].get(key) != settings[key])
         raise UserError(f"{storage.uri} holds an experiment with another {', '.join(differ)}: give another --out")

@@ -32,6 +32,9 @@ CHANGED = {
     "data-engine soundscapes --sources singles/clips.csv --count 60 --out scenes": (
         "data-engine soundscapes --sources singles/clips.csv --count 4 --duration 4 --out scenes"
     ),
+    "data-engine weights adapt --sources singles/clips.csv --out my-clap": (
+        "data-engine weights adapt --sources singles/clips.csv --out my-clap --steps 1"
+    ),
     "data-engine experiment families --out families": (
         "data-engine experiment families --out families --size small --seeds 1 --family text --family mixit"
     ),

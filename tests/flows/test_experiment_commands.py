@@ -22,14 +22,34 @@ def test_families_that_cannot_be_compared_are_refused(arguments, message, tmp_pa
     assert message in capsys.readouterr().err
 
 
-def test_the_gap_of_a_query_encoder_on_a_list_is_printed(tmp_path, capsys):
+@pytest.fixture
+def clip_list(tmp_path):
+    """Three clips of the split "mine"."""
     lines = ["path,labels,split"]
-    for number, label in enumerate(["Rain", "Siren"]):
+    for number, label in enumerate(["Rain", "Siren", "Bark"]):
         soundfile.write(tmp_path / f"{number}.wav", 0.1 * np.random.default_rng(number).normal(size=32_000), 32_000)
         lines.append(f"{number}.wav,{label},mine")
     (tmp_path / "clips.csv").write_text("\n".join(lines) + "\n")
-    command = ["experiment", "gap", "--sources", str(tmp_path / "clips.csv"), "--split", "mine", "--json"]
-    assert main(command) == 0
+    return str(tmp_path / "clips.csv")
+
+
+def test_the_gap_of_a_query_encoder_on_a_list_is_printed(clip_list, capsys):
+    assert main(["experiment", "gap", "--sources", clip_list, "--split", "mine", "--json"]) == 0
     gap = json.loads(capsys.readouterr().out)["embedded"]
-    assert gap["sounds"] == 2
+    assert gap["sounds"] == 3
     assert -1 <= gap["matching_cosine"] <= 1
+    assert gap["own_is_nearest"] == pytest.approx(1 / 3)  # the same noise three times, so to speak
+
+
+def test_an_adapted_encoder_is_compared_with_the_embedded_one_and_not_tested_on_what_it_heard(
+    clip_list, tmp_path, capsys
+):
+    own = str(tmp_path / "own")
+    assert main(["weights", "adapt", "--sources", clip_list, "--split", "mine", "--out", own, "--steps", "1"]) == 0
+    assert "taught by 3 clips of 3 labels" in capsys.readouterr().out
+    command = ["experiment", "gap", "--sources", clip_list, "--split", "mine"]
+    assert main([*command, "--clap", "embedded", "--clap", own]) == 0
+    assert f"| {own} | 3 |" in capsys.readouterr().out
+    command = ["experiment", "families", "--sources", clip_list, "--train", "other", "--test", "mine", "--clap", own]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "was adapted on mine" in capsys.readouterr().err

@@ -16,6 +16,12 @@ def test_own_and_other_texts_are_told_apart():
     assert gap.matching_cosine == pytest.approx((0.6 + 1.0 + 0.0) / 3)
     others = [0.0, 0.8, 0.8, 0.0]  # sound and another text: (0, 1), (1, 0), (1, 2), (2, 1)
     assert gap.other_cosine == pytest.approx(sum(others) / 4)
+    assert gap.own_is_nearest == pytest.approx(2 / 3)  # the third sound fits no text, and none better than its own
+
+
+def test_a_sound_that_another_text_fits_better_is_counted_as_mistaken():
+    gap = modality_gap(torch.eye(2), torch.tensor([[0.6, 0.8], [0.8, 0.6]]), ["rain", "bark"])
+    assert gap.own_is_nearest == 0
 
 
 def test_one_text_only_has_no_others():
