@@ -69,6 +69,10 @@ def adapt(
         list[str] | None, typer.Option(metavar="SPLIT", help="Only this split of the list; may be repeated.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of 16 sounds; four a second on one core.")] = 800,
+    share: Annotated[
+        float,
+        typer.Option(min=0.01, max=1, help="How far weights go: at 1 it knows these sounds best, and forgets others."),
+    ] = 0.3,
 ) -> None:
     """Teach the embedded CLAP the sounds of single-source clips that it does not know.
 
@@ -87,7 +91,7 @@ def adapt(
 
     progress = terminal_progress()
     clips = clips_of(sources, split or ("",), Config(), progress)
-    clap = adapted(load_clap(EMBEDDED), clips, AdaptConfig(steps=steps), progress)
+    clap = adapted(load_clap(EMBEDDED), clips, AdaptConfig(steps=steps, share=share), progress)
     save_adapted(clap, out, AdaptedOn(sources=sources, splits=tuple(split or ())))
     content = {"clap": str(out), "clips": len(clips), "labels": len({clip.labels[0] for clip in clips})}
     text = f"{out}: taught by {len(clips)} clips of {content['labels']} labels; use it as model.clap"

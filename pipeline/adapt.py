@@ -1,7 +1,8 @@
 """A query encoder for sounds that it does not know: the embedded CLAP, taught by labelled single-source clips.
 
 Only what hears sounds is trained. Texts stay where they are, so that a separator that was trained with them as queries
-understands them as before. ``data-engine weights adapt`` writes the result, ``model.clap`` takes it.
+understands them as before. What is taught so forgets other sounds; weights a third of the way there know both (Wortsman
+et al. 2022, https://arxiv.org/abs/2109.01903). ``data-engine weights adapt`` writes them, ``model.clap`` takes them.
 
 Example::
 
@@ -38,6 +39,12 @@ class AdaptConfig(Section):
     steps: int = Field(800, ge=1)
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
+    share: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="How far weights go towards the taught ones, which forget other sounds.",
+    )
     seed: int = 0
 
 
@@ -73,6 +80,7 @@ def adapted(clap: TinyClap, clips: Sequence[Clip], config: AdaptConfig, progress
     pool = AugmentedClips(clips, clap.sample_rate_hz)
     if len(pool.labels) < 3:
         raise UserError(f"an encoder is taught by clips of three labels or more, these have {len(pool.labels)}")
+    before = {name: value.clone() for name, value in clap.state_dict().items() if value.is_floating_point()}
     clap.requires_grad_(False)
     for part in (clap.audio, clap.audio_projection):
         part.requires_grad_(True)
@@ -83,7 +91,12 @@ def adapted(clap: TinyClap, clips: Sequence[Clip], config: AdaptConfig, progress
         clap_batch=config.batch_size,
         clap_learning_rate=config.learning_rate,
     )
-    return train_clap(pool, training, progress, clap=clap, shortest=SHORTEST)
+    train_clap(pool, training, progress, clap=clap, shortest=SHORTEST)
+    with torch.no_grad():
+        for name, value in clap.state_dict().items():
+            if name in before:
+                value.copy_(torch.lerp(before[name], value, config.share))
+    return clap
 
 
 def save_adapted(clap: TinyClap, folder: Path, heard: AdaptedOn) -> None:

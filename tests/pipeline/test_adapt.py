@@ -34,18 +34,27 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def taught(clips):
-    return adapted(load_clap("embedded"), clips, AdaptConfig(steps=80, batch_size=6, learning_rate=1e-3))
+    return adapted(load_clap("embedded"), clips, AdaptConfig(steps=40, batch_size=6, share=1.0))
 
 
 def test_sounds_are_learned_and_texts_stay_where_they_are(clips, taught):
     sounds = list(clip_sounds(clips, sample_rate_hz=RATE_HZ))
     before, after = (gap_of(sounds, TinyClapEncoder(clap)) for clap in (load_clap("embedded"), taught))
-    assert before["own_is_nearest"] < 1
-    assert after["own_is_nearest"] == 1
-    assert after["matching_cosine"] > before["matching_cosine"] + 0.1
+    assert after["own_is_nearest"] > before["own_is_nearest"]
+    assert after["matching_cosine"] > before["matching_cosine"] + 0.4
     texts = ["Rain", "a dog barking"]
     with torch.inference_mode():
         assert torch.equal(taught.embed_text(texts), load_clap("embedded").embed_text(texts))
+
+
+def test_weights_go_a_share_of_the_way(clips):
+    def change(share: float) -> torch.Tensor:
+        clap = adapted(load_clap("embedded"), clips, AdaptConfig(steps=2, batch_size=2, share=share))
+        return clap.audio_projection[0].weight - load_clap("embedded").audio_projection[0].weight
+
+    all_the_way = change(1.0)
+    assert all_the_way.abs().max() > 1e-6
+    torch.testing.assert_close(change(0.25), 0.25 * all_the_way, atol=1e-6, rtol=1e-2)
 
 
 def test_two_labels_are_too_few(clips):
