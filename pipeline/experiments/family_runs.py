@@ -9,26 +9,30 @@ Example::
 """
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.section import Section
 from models.checkpoints import EMBEDDED, load_clap
-from models.query_encoders import TinyClapEncoder
+from models.label_separator import LabelSeparator
+from models.query_encoders import QueryEncoder, TinyClapEncoder
 from pipeline.adapt import check_unheard
 from pipeline.audio_queries import at_query_level
 from pipeline.experiments.families import FAMILIES, Family
 from pipeline.experiments.family_material import BUILTIN, FamilyScenes, family_scenes
 from pipeline.experiments.family_summary import write_report
 from pipeline.experiments.remembering import RememberingEncoder
+from pipeline.metrics import si_sdri_db
 from pipeline.progress import NO_PROGRESS, Progress
-from pipeline.scoring import QueriedSeparator, evaluate_mixtures
+from pipeline.scoring import EvalMixture, QueriedSeparator, evaluate_mixtures
 from pipeline.storage import Storage
 
 RESULTS = "results.json"
@@ -142,8 +146,12 @@ def _run(
     family: Family, scenes: FamilyScenes, encoder: TinyClapEncoder, *, seconds: float, seed: int, progress: Progress
 ) -> dict[str, Any]:
     separator, trained, parameters = family.train(scenes, encoder, seconds=seconds, seed=seed, progress=progress)
+    sound_db = None
+    if isinstance(separator, LabelSeparator) and not separator.separator.takes_tokens:
+        sound_db = by_sound(separator, encoder, scenes.test)
     return {
         **measure(separator, scenes, progress),
+        "sound_si_sdri_db": sound_db,
         "steps": trained.steps,
         "seconds": round(trained.seconds, 2),
         "parameters": parameters,
@@ -169,6 +177,38 @@ def measure(separator: QueriedSeparator, scenes: FamilyScenes, progress: Progres
         **{f"pos_{name}": _mean(metrics["pos"][name]) for name in both},
         "single_source_db": _mean(singles["pos"]["si_sdr_db"]),
     }
+
+
+@torch.inference_mode()
+def by_sound(separator: LabelSeparator, encoder: QueryEncoder, mixtures: Sequence[EvalMixture]) -> float:
+    """Mean SI-SDRi when the sources themselves are the queries, each with the others as its negatives.
+
+    What this is above the figure for texts, a separator owes to what only sounds have.
+    """
+    gains: list[Tensor] = []
+    for mixture in mixtures:
+        asking = LabelSeparator(separator.separator, SourcesAsTexts(encoder, mixture), separator.checkpoint_hash)
+        truth = torch.stack([target.waveform for target in mixture.targets])  # (Q, T)
+        (tracks,) = asking.separate_batch(mixture.mixture[None], [[target.label for target in mixture.targets]])
+        gains.append(si_sdri_db(tracks, truth, mixture.mixture.expand_as(truth)))
+    return float(torch.cat(gains).mean())
+
+
+class SourcesAsTexts:
+    """A query encoder that says for every label of a mixture how that source sounds."""
+
+    def __init__(self, encoder: QueryEncoder, mixture: EvalMixture):
+        self.dim = encoder.dim
+        self.embed_audio = encoder.embed_audio
+        self._sounds: dict[str, Tensor] = {}
+        for target in mixture.targets:
+            level = at_query_level(target.waveform.numpy())
+            sound = target.waveform if level is None else torch.from_numpy(level)
+            self._sounds[target.label] = encoder.embed_audio(sound[None])[0]
+
+    def embed_text(self, texts: list[str]) -> Tensor:
+        """The embeddings of the sources (N, D) that are called so."""
+        return torch.stack([self._sounds[text] for text in texts])
 
 
 def _mean(statistic: dict[str, Any]) -> float:

@@ -21,6 +21,7 @@ COLUMNS = {
     "sdri_db": "SDRi",
     "si_sdri_db": "SI-SDRi",
     "pos_si_sdri_db": "SI-SDRi, positive only",
+    "sound_si_sdri_db": "SI-SDRi, asked by sound",
     "silence_sdr_db": "silence SDR",
     "single_source_db": "single source",
 }
@@ -43,7 +44,7 @@ def table(runs: Mapping[str, Sequence[Mapping[str, Any]]], what: Mapping[str, st
     rows = []
     for name, own in runs.items():
         counts = [f"{np.mean([run[key] for run in own]):,.0f}" for key in ("steps", "seconds")]
-        figures = [spread([run[column] for run in own]) for column in COLUMNS]
+        figures = [_spread([run.get(column) for run in own]) for column in COLUMNS]
         rows.append([name, what[name], *figures, *counts, f"{own[0]['parameters'] / 1e6:.2f} M"])
     said = (
         f"{settings['minutes']:g} min of training per run, {seeds} {'seed' if seeds == 1 else 'seeds'}; "
@@ -51,6 +52,12 @@ def table(runs: Mapping[str, Sequence[Mapping[str, Any]]], what: Mapping[str, st
         f"{settings['test_scenes']} others to test; dB."
     )
     return f"{said}\n\n{markdown(head, rows)}"
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    """Mean and deviation; a dash where a family, or an older run, has no such figure."""
+    known = [value for value in values if value is not None]
+    return spread(known) if known else "–"
 
 
 def figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:

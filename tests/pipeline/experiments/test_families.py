@@ -15,13 +15,16 @@ from data_specs.extractors import ConformerConfig
 from data_specs.objectives import ManipulationConfig
 from data_specs.unconditional import TDCNConfig, UnconditionalTrainConfig
 from models.checkpoints import load_clap
+from models.label_separator import LabelSeparator
 from models.manipulations import manipulate
 from models.query_encoders import TinyClapEncoder
 from models.tdcn import TDCN
 from pipeline.experiments.families import FAMILIES, HandedOut, MixitFamily, QueriedFamily, for_size, untrained
 from pipeline.experiments.family_material import family_scenes
-from pipeline.experiments.family_runs import FamilyExperiment, run_families
+from pipeline.experiments.family_runs import FamilyExperiment, SourcesAsTexts, by_sound, run_families
 from pipeline.experiments.timed import measure_statistics, rate_share, train_for
+from pipeline.metrics import si_sdri_db
+from pipeline.scoring import EvalMixture, EvalTarget
 
 ONE_SECOND = Config.model_validate({"audio": {"clip_duration_s": 1.0}})
 SMALL_NETWORK = ConformerConfig(window_s=1.0, overlap_s=0.1, width=16, blocks=1)
@@ -58,6 +61,7 @@ def test_every_family_is_run_and_measured(finished):
         assert run["seconds"] >= 0.06
         measures = ("sdri_db", "si_sdri_db", "pos_sdri_db", "pos_si_sdri_db", "silence_sdr_db", "single_source_db")
         assert all(math.isfinite(run[name]) for name in measures)
+        assert (run["sound_si_sdri_db"] is None) == (run["family"] == "mixit")
 
 
 def test_table_and_figure_hold_every_family(finished):
@@ -132,6 +136,27 @@ def test_estimates_of_an_unconditional_separator_are_handed_out_once(encoder):
     torch.testing.assert_close(tracks.sum(dim=0), estimates.sum(dim=0), atol=1e-5, rtol=1e-4)
     (alone,) = separator.separate_batch(mixture, [["Bark"]], negatives=[[[]]])
     assert any(torch.allclose(alone[0], estimate, atol=1e-6) for estimate in estimates)
+
+
+def test_asked_by_sound_a_separator_hears_the_sources_at_one_level_and_no_text(encoder):
+    rng = torch.Generator().manual_seed(0)
+    bark, rain = 0.1 * torch.randn(2, 32_000, generator=rng)
+    targets = (EvalTarget("Bark", bark), EvalTarget("Rain", 3 * rain))
+    mixture = EvalMixture("one", bark + 3 * rain, targets)
+    asking = SourcesAsTexts(encoder, mixture)
+    heard = encoder.embed_audio(torch.stack([rain, bark]))
+    torch.testing.assert_close(asking.embed_text(["Rain", "Bark"]), heard, atol=1e-4, rtol=1e-3)
+    separator = LabelSeparator(untrained(SMALL_NETWORK, encoder, seed=0), encoder, "untrained")
+    assert by_sound(separator, encoder, [mixture]) != pytest.approx(
+        float(
+            si_sdri_db(
+                separator.separate(mixture.mixture, ["Bark", "Rain"]),
+                torch.stack([bark, 3 * rain]),
+                mixture.mixture.expand(2, -1),
+            ).mean()
+        ),
+        abs=1e-4,
+    )
 
 
 def test_a_timed_training_lasts_as_long_as_it_should_and_learns():
