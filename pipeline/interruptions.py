@@ -1,7 +1,8 @@
 """SIGTERM while a stage runs: it gets through to who has a use for it, also when the stage waits for Ray.
 
 Ray's waiting in C++ passes on KeyboardInterrupt only; whatever else a signal's handler raises there (Prefect raises an
-exception of its own) is lost, and the run goes on as if nothing had been.
+exception of its own) is lost, and the run goes on as if nothing had been. Where no exception gets through at all, in a
+callback of a fork, say, the signal comes once more.
 
 Example::
 
@@ -9,11 +10,15 @@ Example::
         ray.get(result)
 """
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+AGAIN_S = 0.1
 
 
 @contextmanager
@@ -32,6 +37,12 @@ def sigterm_gets_through() -> Iterator[None]:
         came.append(number)
         raise KeyboardInterrupt
 
+    def say_again(lost: "sys.UnraisableHookArgs") -> None:
+        former_hook(lost)
+        if came and lost.exc_type is KeyboardInterrupt:
+            threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    former_hook, sys.unraisablehook = sys.unraisablehook, say_again
     signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
@@ -42,3 +53,4 @@ def sigterm_gets_through() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, former)
+        sys.unraisablehook = former_hook

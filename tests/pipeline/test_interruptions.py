@@ -67,6 +67,21 @@ def test_sigterm_while_ray_starts_reaches_the_former_handler(handler):
     assert not ray.is_initialized()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_sigterm_where_no_exception_gets_through_comes_once_more(handler):
+    class Last:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)  # the handler runs here, and what it raises is ignored
+
+    def outlive_it() -> None:
+        Last()
+        time.sleep(20)
+
+    with pytest.raises(Ended), sigterm_gets_through():
+        outlive_it()
+
+
 def test_an_interruption_of_another_kind_stays_what_it_is(handler):
     with pytest.raises(KeyboardInterrupt), sigterm_gets_through():
         raise KeyboardInterrupt
