@@ -17,6 +17,7 @@ import io
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,6 +33,13 @@ PER_LABEL = 16
 """Recordings of a label that are used; more change their mean little."""
 
 
+class Heard(NamedTuple):
+    """A clip that was listened to: its file, which other clips may be of too, and its embedding (D,)."""
+
+    path: str
+    embedding: Tensor
+
+
 @dataclass(frozen=True)
 class References:
     """The mean embedding (D,) of recordings, of length 1, by label. Without any, tracks get no scores.
@@ -40,27 +48,28 @@ class References:
     """
 
     embeddings: dict[str, Tensor]
-    recordings: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    recordings: dict[str, dict[str, Heard]] = field(default_factory=dict)
 
     @classmethod
     def gather(cls, clips: Iterable[Clip], encoder: QueryEncoder, *, sample_rate_hz: int) -> "References":
         """Listen to clips with one label each; unreadable ones are left out."""
-        recordings: dict[str, dict[str, Tensor]] = {}
+        recordings: dict[str, dict[str, Heard]] = {}
         for clip in clips:
             if (sound := _listen(clip, encoder, sample_rate_hz)) is not None:
-                recordings.setdefault(clip.labels[0], {})[clip.clip_id] = sound.cpu()
-        return cls({label: _mean(list(own.values())) for label, own in sorted(recordings.items())}, recordings)
+                recordings.setdefault(clip.labels[0], {})[clip.clip_id] = Heard(clip.path, sound.cpu())
+        return cls({label: _mean(own.values()) for label, own in sorted(recordings.items())}, recordings)
 
     def listened_to(self, clips: Iterable[Clip]) -> list[Clip]:
         """Those of the clips that are among the recordings: the others could not be read."""
         return [clip for clip in clips if clip.clip_id in self.recordings.get(clip.labels[0], {})]
 
     def without(self, clip_ids: Collection[str]) -> "References":
-        """The same without some recordings; a label of which none is left has no scores."""
+        """The same without the recordings of some clips; a label of which none is left has no scores."""
         embeddings = dict(self.embeddings)
         for label, own in self.recordings.items():
-            if own.keys() & clip_ids:
-                rest = [sound for clip_id, sound in own.items() if clip_id not in clip_ids]
+            paths = {own[clip_id].path for clip_id in own.keys() & clip_ids}
+            if paths:
+                rest = [one for one in own.values() if one.path not in paths]
                 del embeddings[label]
                 if rest:
                     embeddings[label] = _mean(rest)
@@ -116,8 +125,8 @@ def some_of_every_label(clips: Iterable[Clip]) -> list[Clip]:
     return [clip for _, own in sorted(by_label.items()) for clip in _chosen(own)]
 
 
-def _mean(embeddings: Sequence[Tensor]) -> Tensor:
-    return torch.nn.functional.normalize(torch.stack(list(embeddings)).mean(dim=0), dim=0)
+def _mean(heard: Iterable[Heard]) -> Tensor:
+    return torch.nn.functional.normalize(torch.stack([one.embedding for one in heard]).mean(dim=0), dim=0)
 
 
 def _chosen(clips: Sequence[Clip]) -> list[Clip]:

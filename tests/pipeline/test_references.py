@@ -90,6 +90,9 @@ def test_a_recording_is_compared_with_others_only(clips, tmp_path):
     fewer = references.without({"odd"})
     torch.testing.assert_close(fewer.embeddings["Rain"], torch.tensor([1.0, 0.0]))
     assert references.embeddings["Rain"][1] > 0.1
+    window = odd.model_copy(update={"clip_id": "another window of it"})
+    twice = References.gather([odd, window, *clips], CountingEncoder(), sample_rate_hz=RATE_HZ)
+    torch.testing.assert_close(twice.without({"odd"}).embeddings["Rain"], torch.tensor([1.0, 0.0]))
     assert list(references.without({"odd", *(clip.clip_id for clip in clips[:3])}).embeddings) == ["Bark"]
 
 
