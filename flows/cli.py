@@ -21,6 +21,7 @@ from data_specs.errors import UserError
 from flows import (
     audio_commands,
     experiment_commands,
+    family_commands,
     output,
     plan_commands,
     round_commands,
@@ -77,7 +78,8 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
             "recipes": experiment_commands.recipes,
             "thresholds": experiment_commands.thresholds,
             "over-separation": experiment_commands.over_separation,
-            "families": experiment_commands.families,
+            "families": family_commands.families,
+            "audio-queries": family_commands.audio_queries,
             "gap": experiment_commands.gap,
         },
     ),

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from pydantic import ValidationError
 
 from data_specs.config import load_config
-from data_specs.errors import UserError
 from flows import output
 from flows.console import terminal_progress
 from flows.folders import check_folder
@@ -193,63 +191,6 @@ def over_separation(out: Out, seeds: Seeds = 3, size: Amount = ExperimentSize.de
     text = study.table(results)
     (out / "table.md").write_text(text, encoding="utf-8")
     output.result(results, text=text, brief=str(out / study.RESULTS))
-
-
-def families(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for results.json, table and figure.")],
-    sources: Annotated[
-        str, typer.Option(metavar="LIST|builtin", help="'builtin', or a clip list as for the other experiments.")
-    ] = "builtin",
-    train: Annotated[
-        list[str] | None, typer.Option(metavar="SPLIT", help="Split to mix training scenes of; may be repeated.")
-    ] = None,
-    test: Annotated[
-        list[str] | None, typer.Option(metavar="SPLIT", help="Split to mix test scenes of; may be repeated.")
-    ] = None,
-    seeds: Seeds = 3,
-    minutes: Annotated[
-        float | None, typer.Option(min=0.001, help="Training time of every run: the processor's on a CPU. Default: 5.")
-    ] = None,
-    family: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this family; may be repeated. Default: all.")
-    ] = None,
-    clap: Annotated[
-        str, typer.Option(metavar="DIR", help="Query encoder: 'embedded', or a folder of 'weights adapt'.")
-    ] = "embedded",
-    size: Amount = ExperimentSize.default,
-) -> None:
-    """Which way to learn from the same scenes in the same time? One table and one figure over all families.
-
-    Interrupted, it goes on with the same call; more seeds or families add to what is there.
-
-    Examples:
-        data-engine experiment families --out families
-        data-engine experiment families --sources clips.csv --train fold1 --test fold2 --out esc --minutes 2
-        data-engine experiment families --sources clips.csv --train fold1 --test fold2 --out own --clap my-clap
-        data-engine experiment families --out try --family weak --family supervised --size small
-    """
-    check_folder(out)
-    from pipeline.experiments.families import FAMILIES
-    from pipeline.experiments.family_runs import SMALL, FamilyExperiment, run_families
-
-    asked = {
-        "sources": sources,
-        "train_splits": tuple(train or ()),
-        "test_splits": tuple(test or ()),
-        "families": tuple(family or FAMILIES),
-        "seeds": seeds,
-        "clap": clap,
-        **(SMALL if size == ExperimentSize.small else {}),
-        **({} if minutes is None else {"minutes": minutes}),
-    }
-    try:
-        experiment = FamilyExperiment.model_validate(asked)
-    except ValidationError as error:
-        raise UserError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-    output.mode().after_interruption = f"what is finished is in {out}, the same command goes on from there"
-    results = run_families(experiment, out, terminal_progress())
-    table = (out / "table.md").read_text("utf-8")
-    output.result(results, text=f"{table}\n{out / 'families.svg'}", brief=str(out / "table.md"))
 
 
 def gap(

@@ -4,16 +4,18 @@ Several labelled mixtures are added to a mixture of mixtures. The separator is a
 of its labels) and for each of its sources (by one label). What is known is how each mixture sounds, and by a frozen
 CLAP how well an estimate fits its text:
 
-- ``contrastive_loss`` (CNT): an estimate fits its own text better than the other texts of the batch;
+- ``contrastive_loss`` (CNT): an estimate fits its own text better than the other labels of the batch;
 - ``consistency_loss`` (CRL): the sources of a mixture sum to it;
 - ``unsupervised_loss`` (URL): the estimate of a mixture is the mixture, mix-and-separate of mixtures.
 
-Shapes: P estimates, D size of an embedding, B batch, Q queries, S mixtures in a mixture of mixtures, N frames, F bins.
+Shapes: P estimates, D size of an embedding, B batch, Q queries, S mixtures in a mixture of mixtures, N frames (or, of
+the contrastive loss, texts), F bins.
 Magnitudes are those of the mixture of mixtures brought to ``LEVEL_RMS``, so that weights mean the same at any level.
 
 Source: Mahmud et al. 2024, https://arxiv.org/abs/2404.01740; weights and the loudness weight as its public training
 script sets them, sums over the S mixtures, means over everything else. Deviations: equal texts are no negatives of each
-other, and the negatives of an estimate are the texts of all mixtures, not only of those at the same place.
+other, and the negatives of an estimate are all labels of the batch, not only those of mixtures at the same place, and
+also those that no estimate is asked for (``WeakConfig.asked``): what they sound like may be left in it.
 
 Example::
 
@@ -30,21 +32,18 @@ LEVEL_RMS = 0.1
 WEIGHT_RANGE = (1e-3, 10.0)
 
 
-def contrastive_loss(audio: Tensor, text: Tensor, *, same: Tensor, scale: Tensor | float) -> Tensor:
-    """Cross-entropy of every estimate's own text among the texts that differ from it.
+def contrastive_loss(audio: Tensor, texts: Tensor, *, own: Tensor, scale: Tensor | float) -> Tensor:
+    """Cross-entropy of every estimate's own text among texts that all differ.
 
     Args:
-        audio: embeddings of the estimates, (P, D), unit vectors. text: those of their texts, (P, D).
-        same: (P, P) bool, where two texts are the same; the diagonal is.
+        audio: embeddings of the estimates, (P, D), unit vectors. texts: those of the texts, (N, D).
+        own: (P,), the place of each estimate's own text.
         scale: what cosines are multiplied by, CLAP's inverse temperature.
 
     Returns:
-        (P,). 0 where no other text differs.
+        (P,). 0 where there is no other text.
     """
-    logits = scale * audio @ text.T
-    own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-    logits = logits.masked_fill(same & ~own, -torch.inf)
-    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device), reduction="none")
+    return F.cross_entropy(scale * audio @ texts.T, own, reduction="none")
 
 
 def consistency_loss(estimates: Tensor, mixtures: Tensor, *, owner: Tensor) -> Tensor:

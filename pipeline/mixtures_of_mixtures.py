@@ -47,12 +47,13 @@ class LabelledPool(Protocol):
 class WeakSample:
     """Clips (S, T) and what is asked of their sum: first each clip as a whole, then each label of those that are asked.
 
-    ``owner[q]`` is the clip that query q asks a source of; -1 for the first S queries.
+    ``owner[q]`` is the clip that query q asks a source of; -1 for the first S queries. ``labels`` are all clips' own.
     """
 
     clips: np.ndarray
     queries: tuple[Query, ...]
     owner: tuple[int, ...]
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class WeakBatch:
 
     Attributes:
         clips: (B, S, T). queries: (B, Q, 2 D) or (B, Q, L, 2 D). owner: (B, Q).
-        text: (B, Q), a number for every different text that a source is asked by; -1 for all other queries.
-        text_embeddings: (texts, D), those texts in the space of CLAP.
+        text: (B, Q), the place in ``text_embeddings`` of what a source is asked by; -1 for all other queries.
+        text_embeddings: (labels, D), every label of the batch once, asked for or not, in the space of CLAP.
     """
 
     clips: Tensor
@@ -133,7 +134,7 @@ class WeakSampler:
         sources = [(place, label) for place, (_, labels) in enumerate(chosen) if place in asked for label in labels]
         queries += [self._mode(label, [one for one in every if one != label]) for _, label in sources]
         owner = [-1] * len(chosen) + [place for place, _ in sources]
-        return WeakSample(np.stack([clip for clip, _ in chosen]), tuple(queries), tuple(owner))
+        return WeakSample(np.stack([clip for clip, _ in chosen]), tuple(queries), tuple(owner), tuple(every))
 
     def _mode(self, positive: str, negatives: Sequence[str]) -> Query:
         """Positive only, or with negatives. A query needs its positive text here: it is what estimates must fit."""
@@ -156,18 +157,18 @@ def collate_weak(
     most = max(len(sample.queries) for sample in samples)
     owner = torch.full((len(samples), most), -1)
     text = torch.full((len(samples), most), -1)
-    numbers: dict[str, int] = {}
+    labels = list(dict.fromkeys(label for sample in samples for label in sample.labels))
     for row, sample in enumerate(samples):
         for column, (query, place) in enumerate(zip(sample.queries, sample.owner, strict=True)):
             owner[row, column] = place
             if place >= 0 and query.positive is not None:
-                text[row, column] = numbers.setdefault(query.positive, len(numbers))
+                text[row, column] = labels.index(query.positive)
     return WeakBatch(
         clips=torch.from_numpy(np.stack([sample.clips for sample in samples])),
         queries=embed_queries(encoder, [sample.queries for sample in samples], tokens=tokens),
         owner=owner,
         text=text,
-        text_embeddings=torch.stack(list(judge.embed_text(list(numbers)))),
+        text_embeddings=torch.stack(list(judge.embed_text(labels))),
     )
 
 

@@ -197,12 +197,8 @@ def _misfit(estimates: Tensor, batch: WeakBatch, judge: GradientEncoder, *, samp
     asked = batch.text >= 0
     judged = AF.resample(estimates[asked], sample_rate_hz, judge.sample_rate_hz)  # (P, T)
     text, owner = batch.text[asked], batch.owner[asked]
-    misfit = contrastive_loss(
-        judge.embed_audio_with_gradient(judged),
-        batch.text_embeddings[text],
-        same=text.unsqueeze(0) == text.unsqueeze(1),
-        scale=judge.logit_scale,
-    )  # (P,)
+    sound = judge.embed_audio_with_gradient(judged)
+    misfit = contrastive_loss(sound, batch.text_embeddings, own=text, scale=judge.logit_scale)  # (P,)
     places = batch.clips.shape[1]
     of_place = [misfit[owner == place].mean() for place in range(places) if (owner == place).any()]
     return places * torch.stack(of_place).mean()

@@ -198,8 +198,9 @@ def untrained(network: Architecture, encoder: TinyClapEncoder, *, seed: int) -> 
     return separator
 
 
-def _train(**changes: object) -> TrainConfig:
-    return TrainConfig.model_validate({**TRAIN.model_dump(), **changes})
+def changed(config: TrainConfig, **changes: object) -> TrainConfig:
+    """The same training but for what is named, checked again."""
+    return TrainConfig.model_validate({**config.model_dump(), **changes})
 
 
 def for_size(config: ManipulationConfig, dim: int) -> ManipulationConfig:
@@ -220,7 +221,7 @@ def for_size(config: ManipulationConfig, dim: int) -> ManipulationConfig:
 
 def _audio(kind: str) -> TrainConfig:
     manipulation = for_size(ManipulationConfig.model_validate({"kind": kind}), TINY_CONFORMER.query_dim)
-    return _train(objectives={"audio_query": 1.0}, audio_query=manipulation.model_dump())
+    return changed(TRAIN, objectives={"audio_query": 1.0}, audio_query=manipulation.model_dump())
 
 
 _ONLY_MIXTURES = WeakConfig(contrastive_weight=0, consistency_weight=0)
@@ -228,16 +229,18 @@ _WEAK = {"objectives": {"weak": 1.0}, "batch_size": 2, "weak": {"asked": 1}}  # 
 _MIXIT = UnconditionalTrainConfig(network=TDCNConfig(outputs=8, window_length=2048, hop_length=1024), duration_s=2.56)
 
 FAMILIES: dict[str, Family] = {
-    "supervised": QueriedFamily("tracks and labels, text queries", _train()),
+    "supervised": QueriedFamily("tracks and labels, text queries", TRAIN),
     "mixtures-only": QueriedFamily(
-        "labels; mix-and-separate of mixtures (URL)", _train(objectives={"weak": 1.0}, weak=_ONLY_MIXTURES.model_dump())
+        "labels; mix-and-separate of mixtures (URL)",
+        changed(TRAIN, objectives={"weak": 1.0}, weak=_ONLY_MIXTURES.model_dump()),
     ),
-    "weak": QueriedFamily("labels; CNT, CRL and URL", _train(**_WEAK)),
-    "weak-unet": QueriedFamily("labels; CNT, CRL and URL, U-Net", _train(**_WEAK), TINY_UNET),
+    "weak": QueriedFamily("labels; CNT, CRL and URL", changed(TRAIN, **_WEAK)),
+    "weak-unet": QueriedFamily("labels; CNT, CRL and URL, U-Net", changed(TRAIN, **_WEAK), TINY_UNET),
     "semi": QueriedFamily(
-        "tracks and labels; supervised + weak", _train(**{**_WEAK, "objectives": {"supervised": 1.0, "weak": 0.2}})
+        "tracks and labels; supervised + weak",
+        changed(TRAIN, **{**_WEAK, "objectives": {"supervised": 1.0, "weak": 0.2}}),
     ),
-    "text": QueriedFamily("tracks and labels, text queries, conformer", _train(), TINY_CONFORMER),
+    "text": QueriedFamily("tracks and labels, text queries, conformer", TRAIN, TINY_CONFORMER),
     "audio": QueriedFamily("tracks, raw audio queries, conformer", _audio("none"), TINY_CONFORMER),
     "audio-noise": QueriedFamily("tracks, audio queries with noise, conformer", _audio("noise"), TINY_CONFORMER),
     "audio-dropout": QueriedFamily("tracks, audio queries with dropout, conformer", _audio("dropout"), TINY_CONFORMER),

@@ -9,10 +9,10 @@ Example::
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -28,7 +28,7 @@ from pipeline.adapt import check_unheard
 from pipeline.audio_queries import at_query_level
 from pipeline.experiments.families import FAMILIES, Family
 from pipeline.experiments.family_material import BUILTIN, FamilyScenes, family_scenes
-from pipeline.experiments.family_summary import write_report
+from pipeline.experiments.family_summary import FAMILY_REPORT, FamilyReport, write_report
 from pipeline.experiments.remembering import RememberingEncoder
 from pipeline.metrics import si_sdri_db
 from pipeline.progress import NO_PROGRESS, Progress
@@ -71,17 +71,24 @@ SMALL = {"minutes": 0.002, "train_scenes": 12, "test_scenes": 2, "duration_s": 1
 """For a try."""
 
 
+class Comparison(NamedTuple):
+    """Families by name that learn the same task, and what of them is shown."""
+
+    name: str
+    families: Mapping[str, Family]
+    report: FamilyReport = FAMILY_REPORT
+
+
+FAMILY_COMPARISON = Comparison("families", FAMILIES)
+
+
 def run_families(
     experiment: FamilyExperiment,
     out: Path,
     progress: Progress = NO_PROGRESS,
-    *,
-    known: dict[str, Family] | None = None,
+    comparison: Comparison = FAMILY_COMPARISON,
 ) -> dict[str, Any]:
     """Do the runs that ``out`` does not hold yet, and write results, table and figure.
-
-    Args:
-        known: families by name, ``FAMILIES`` where None.
 
     Returns:
         The content of ``results.json``.
@@ -89,12 +96,12 @@ def run_families(
     Raises:
         UserError: an unknown family, scenes that cannot be made, or a folder that holds another experiment.
     """
-    families = FAMILIES if known is None else known
+    families = comparison.families
     unknown = [name for name in experiment.families if name not in families]
     if unknown:
         raise UserError(f"no family {unknown[0]!r}: the families are {', '.join(families)}")
     storage = Storage(out)
-    settings = experiment.model_dump(mode="json", exclude={"families", "seeds"})
+    settings = {"comparison": comparison.name, **experiment.model_dump(mode="json", exclude={"families", "seeds"})}
     results = _results(storage, settings)
     check_unheard(experiment.clap, experiment.sources, experiment.test_splits)
     encoder = RememberingEncoder(load_clap(experiment.clap))
@@ -126,7 +133,7 @@ def run_families(
                     f"after {run['steps']} steps in {run['seconds']:.0f} s"
                 )
             task.advance()
-    write_report(results, {name: families[name].what for name in families}, out)
+    write_report(results, {name: families[name].what for name in families}, out, comparison.report)
     return results
 
 
@@ -135,7 +142,8 @@ def _results(storage: Storage, settings: dict[str, Any]) -> dict[str, Any]:
     if not storage.is_file(RESULTS):
         return {"settings": settings, "runs": []}
     found = json.loads(storage.read_bytes(RESULTS))
-    found["settings"] = {"clap": EMBEDDED, **found["settings"]}  # older ones do not say it
+    older = {"comparison": FAMILY_COMPARISON.name, "clap": EMBEDDED}  # which say neither
+    found["settings"] = {**older, **found["settings"]}
     if found["settings"] != settings:
         differ = sorted(key for key in settings if found["settings"].get(key) != settings[key])
         raise UserError(f"{storage.uri} holds an experiment with another {', '.join(differ)}: give another --out")
@@ -146,12 +154,14 @@ def _run(
     family: Family, scenes: FamilyScenes, encoder: TinyClapEncoder, *, seconds: float, seed: int, progress: Progress
 ) -> dict[str, Any]:
     separator, trained, parameters = family.train(scenes, encoder, seconds=seconds, seed=seed, progress=progress)
-    sound_db = None
+    sound_db = pos_sound_db = None
     if isinstance(separator, LabelSeparator) and not separator.separator.takes_tokens:
         sound_db = by_sound(separator, encoder, scenes.test)
+        pos_sound_db = by_sound(separator, encoder, scenes.test, negatives=False)
     return {
         **measure(separator, scenes, progress),
         "sound_si_sdri_db": sound_db,
+        "pos_sound_si_sdri_db": pos_sound_db,
         "steps": trained.steps,
         "seconds": round(trained.seconds, 2),
         "parameters": parameters,
@@ -180,35 +190,43 @@ def measure(separator: QueriedSeparator, scenes: FamilyScenes, progress: Progres
 
 
 @torch.inference_mode()
-def by_sound(separator: LabelSeparator, encoder: QueryEncoder, mixtures: Sequence[EvalMixture]) -> float:
-    """Mean SI-SDRi when the sources themselves are the queries, each with the others as its negatives.
+def by_sound(
+    separator: LabelSeparator, encoder: QueryEncoder, mixtures: Sequence[EvalMixture], *, negatives: bool = True
+) -> float:
+    """Mean SI-SDRi when the sources themselves are the queries, each with the others as its negatives or alone.
 
     What this is above the figure for texts, a separator owes to what only sounds have.
     """
     gains: list[Tensor] = []
     for mixture in mixtures:
-        asking = LabelSeparator(separator.separator, SourcesAsTexts(encoder, mixture), separator.checkpoint_hash)
+        heard = SourcesAsTexts(encoder, mixture)
+        asking = LabelSeparator(separator.separator, heard, separator.checkpoint_hash)
         truth = torch.stack([target.waveform for target in mixture.targets])  # (Q, T)
-        (tracks,) = asking.separate_batch(mixture.mixture[None], [[target.label for target in mixture.targets]])
+        names = list(heard.sounds)
+        without = None if negatives else [[()] * len(names)]
+        (tracks,) = asking.separate_batch(mixture.mixture[None], [names], negatives=without)
         gains.append(si_sdri_db(tracks, truth, mixture.mixture.expand_as(truth)))
     return float(torch.cat(gains).mean())
 
 
 class SourcesAsTexts:
-    """A query encoder that says for every label of a mixture how that source sounds."""
+    """A query encoder that knows texts, and how the sources of a mixture sound: ``sounds``, by a name for each."""
 
     def __init__(self, encoder: QueryEncoder, mixture: EvalMixture):
         self.dim = encoder.dim
         self.embed_audio = encoder.embed_audio
-        self._sounds: dict[str, Tensor] = {}
-        for target in mixture.targets:
+        self._encoder = encoder
+        self.sounds: dict[str, Tensor] = {}
+        for number, target in enumerate(mixture.targets):
             level = at_query_level(target.waveform.numpy())
             sound = target.waveform if level is None else torch.from_numpy(level)
-            self._sounds[target.label] = encoder.embed_audio(sound[None])[0]
+            self.sounds[f"source {number}"] = encoder.embed_audio(sound[None])[0]
 
     def embed_text(self, texts: list[str]) -> Tensor:
-        """The embeddings of the sources (N, D) that are called so."""
-        return torch.stack([self._sounds[text] for text in texts])
+        """The embeddings of sources that are named, and of other texts, (N, D)."""
+        return torch.stack(
+            [self.sounds[text] if text in self.sounds else self._encoder.embed_text([text])[0] for text in texts]
+        )
 
 
 def _mean(statistic: dict[str, Any]) -> float:

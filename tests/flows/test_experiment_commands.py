@@ -22,6 +22,18 @@ def test_families_that_cannot_be_compared_are_refused(arguments, message, tmp_pa
     assert message in capsys.readouterr().err
 
 
+def test_audio_queries_are_compared_by_one_command(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["experiment", "audio-queries", "--out", str(out), "--size", "small", "--seeds", "1"]
+    assert main([*command, "--family", "audio", "--family", "audio-pca"]) == 0
+    shown = capsys.readouterr().out
+    assert "| audio-pca | audio queries, components of texts |" in shown
+    assert "SI-SDRi, asked by text" in shown
+    assert (out / "families.svg").is_file()
+    assert main(["experiment", "families", "--out", str(out), "--size", "small", "--seeds", "1"]) == 2
+    assert "holds an experiment with another comparison" in capsys.readouterr().err
+
+
 @pytest.fixture
 def clip_list(tmp_path):
     """Three clips of the split "mine"."""

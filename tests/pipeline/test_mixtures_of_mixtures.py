@@ -57,7 +57,17 @@ def test_of_some_clips_only_the_whole_is_asked_for():
         places.add(place)
         own = [query.positive for query in sample.queries[2:]]
         assert sample.queries[place].positive == in_one_text(own)
+        assert set(own) < set(sample.labels)
     assert places == {0, 1}
+
+
+def test_what_is_not_asked_for_is_there_to_be_told_apart_from(encoder):
+    config = TrainConfig(weak={"mixtures": 2, "asked": 1})
+    sample = WeakSampler(TonePool(LABELS), config, length=LENGTH, seed=0).draw()
+    batch = collate_weak([sample], encoder, encoder)
+    torch.testing.assert_close(batch.text_embeddings, encoder.embed_text(list(sample.labels)))
+    asked = {int(number) for number in batch.text[0] if number >= 0}
+    assert asked < set(range(len(sample.labels)))
 
 
 def test_some_queries_have_negatives_and_some_have_not(sampler):

@@ -21,7 +21,7 @@ from models.query_encoders import TinyClapEncoder
 from models.tdcn import TDCN
 from pipeline.experiments.families import FAMILIES, HandedOut, MixitFamily, QueriedFamily, for_size, untrained
 from pipeline.experiments.family_material import family_scenes
-from pipeline.experiments.family_runs import FamilyExperiment, SourcesAsTexts, by_sound, run_families
+from pipeline.experiments.family_runs import Comparison, FamilyExperiment, SourcesAsTexts, by_sound, run_families
 from pipeline.experiments.timed import measure_statistics, rate_share, train_for
 from pipeline.metrics import si_sdri_db
 from pipeline.scoring import EvalMixture, EvalTarget
@@ -35,6 +35,7 @@ SMALL_FAMILIES = {
     "sounds": QueriedFamily("tracks", TrainConfig(batch_size=1, objectives={"audio_query": 1.0}), SMALL_NETWORK),
     "mixit": MixitFamily("nothing", UnconditionalTrainConfig(network=SMALL_TDCN, batch_size=1, duration_s=1.0)),
 }
+SMALL_COMPARISON = Comparison("small", SMALL_FAMILIES)
 SMALL = FamilyExperiment(
     families=tuple(SMALL_FAMILIES), seeds=1, minutes=0.001, train_scenes=8, test_scenes=2, duration_s=1.0
 )
@@ -48,7 +49,7 @@ def encoder():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("families")
-    run_families(SMALL, out, known=SMALL_FAMILIES)
+    run_families(SMALL, out, comparison=SMALL_COMPARISON)
     return out
 
 
@@ -76,7 +77,7 @@ def test_table_and_figure_hold_every_family(finished):
 def test_runs_that_are_there_are_not_done_again_and_more_seeds_add_to_them(finished):
     before = json.loads((finished / "results.json").read_text())["runs"]
     more = SMALL.model_copy(update={"seeds": 2, "families": ("text",)})
-    runs = run_families(more, finished, known=SMALL_FAMILIES)["runs"]
+    runs = run_families(more, finished, comparison=SMALL_COMPARISON)["runs"]
     assert runs[: len(before)] == before
     assert [(run["family"], run["seed"]) for run in runs[len(before) :]] == [("text", 1)]
     assert "±" in (finished / "table.md").read_text()
@@ -84,7 +85,9 @@ def test_runs_that_are_there_are_not_done_again_and_more_seeds_add_to_them(finis
 
 def test_another_experiment_or_an_unknown_family_is_refused(finished):
     with pytest.raises(UserError, match="another minutes: give another --out"):
-        run_families(SMALL.model_copy(update={"minutes": 1.0}), finished, known=SMALL_FAMILIES)
+        run_families(SMALL.model_copy(update={"minutes": 1.0}), finished, comparison=SMALL_COMPARISON)
+    with pytest.raises(UserError, match="another comparison: give another --out"):
+        run_families(SMALL, finished, comparison=Comparison("other", SMALL_FAMILIES))
     with pytest.raises(UserError, match="no family 'week': the families are supervised, "):
         run_families(SMALL.model_copy(update={"families": ("week",)}), finished)
 
@@ -145,7 +148,8 @@ def test_asked_by_sound_a_separator_hears_the_sources_at_one_level_and_no_text(e
     mixture = EvalMixture("one", bark + 3 * rain, targets)
     asking = SourcesAsTexts(encoder, mixture)
     heard = encoder.embed_audio(torch.stack([rain, bark]))
-    torch.testing.assert_close(asking.embed_text(["Rain", "Bark"]), heard, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(asking.embed_text(["source 1", "source 0"]), heard, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(asking.embed_text(["Rain"]), encoder.embed_text(["Rain"]))  # a text stays one
     separator = LabelSeparator(untrained(SMALL_NETWORK, encoder, seed=0), encoder, "untrained")
     assert by_sound(separator, encoder, [mixture]) != pytest.approx(
         float(
