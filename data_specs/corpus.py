@@ -13,7 +13,7 @@ Example::
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -77,19 +77,24 @@ def _of_split(entries: Iterable[CorpusEntry], config: CorpusConfig) -> Iterator[
 
 
 def _clip_list(path: str, config: CorpusConfig) -> Iterator[CorpusEntry]:
-    """Columns path, labels (``;``-separated or, in Parquet, a list) and, optionally, split."""
-    rows = list_rows(path, required=("path", "labels"), optional=("split",))
+    """Columns path, labels and, optionally, captions (``;``-separated or, in Parquet, lists) and split."""
+    rows = list_rows(path, required=("path", "labels"), optional=("captions", "split"))
     root = _audio_root(config, parent(path))
     for where, row in rows:
         if not row["path"]:
             raise UserError(f"{path}, {where}: no path")
-        labels = row["labels"]
-        texts = labels.split(";") if isinstance(labels, str) else labels or ()
         yield CorpusEntry(
             path=join(root, row["path"]),
-            labels=tuple(text.strip() for text in texts if text and text.strip()),
+            labels=_texts(row["labels"]),
+            captions=_texts(row.get("captions")),
             split=str(row.get("split") or "").strip(),
         )
+
+
+def _texts(cell: str | Sequence[str | None] | None) -> tuple[str, ...]:
+    """What a cell lists, without what is empty."""
+    texts = cell.split(";") if isinstance(cell, str) else cell or ()
+    return tuple(text.strip() for text in texts if text and text.strip())
 
 
 def _folder(path: str, config: CorpusConfig) -> Iterator[CorpusEntry]:

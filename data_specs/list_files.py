@@ -29,11 +29,15 @@ Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
 def list_rows(
-    path: str | Path, *, required: tuple[str, ...], optional: tuple[str, ...] = (), lists: str = "labels"
+    path: str | Path,
+    *,
+    required: tuple[str, ...],
+    optional: tuple[str, ...] = (),
+    lists: tuple[str, ...] = ("labels", "captions"),
 ) -> Rows:
     """Rows of a CSV or Parquet file, each with the words that say where it stands.
 
-    CSV values are text. Parquet values of the required columns are text or None; the column ``lists`` may also hold
+    CSV values are text. Parquet values of the required columns are text or None; the columns ``lists`` hold text or
     lists of text. Columns that are not named are left out.
 
     Raises:
@@ -89,17 +93,21 @@ def _csv_rows(path: str | Path, required: tuple[str, ...], optional: tuple[str, 
         yield f"row {number}", {name: values[column] for name, column in named}
 
 
-def _parquet_rows(path: str | Path, required: tuple[str, ...], optional: tuple[str, ...], lists: str) -> Rows:
+def _parquet_rows(
+    path: str | Path, required: tuple[str, ...], optional: tuple[str, ...], lists: tuple[str, ...]
+) -> Rows:
     filesystem, name = resolve(path)
     try:
         with telling("read", str(path)), filesystem.open_input_file(name) as source, pq.ParquetFile(source) as file:
             schema = file.schema_arrow
             _check_columns(path, schema.names, required)
-            for name in required:
-                kind = schema.field(name).type
-                if not (_is_text(kind) or (name == lists and _is_list_of_text(kind))):
-                    raise UserError(f"{path}: column {name!r} must hold text, not {kind}")
             columns = [name for name in (*required, *optional) if name in schema.names]
+            for name in columns:
+                kind = schema.field(name).type
+                if name not in required and name not in lists:
+                    continue  # whatever it holds, it is shown as text
+                if not (_is_text(kind) or (name in lists and _is_list_of_text(kind))):
+                    raise UserError(f"{path}: column {name!r} must hold text, not {kind}")
             number = 0
             for batch in file.iter_batches(batch_size=4096, columns=columns):
                 for row in batch.to_pylist():

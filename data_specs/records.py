@@ -46,13 +46,14 @@ class OutcomeRecord(Record):
 
 
 class CorpusEntry(Record):
-    """One line of a corpus as the user gave it: an audio file and the labels that came with it, unchecked.
+    """One line of a corpus as the user gave it: an audio file with its labels and captions, unchecked.
 
     ``end_s`` bounds the part of the file that the entry means (AudioSet segments); None is the end of the file.
     """
 
     path: str
     labels: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
     split: str = ""
     start_s: float = 0.0
     end_s: float | None = None
@@ -60,6 +61,8 @@ class CorpusEntry(Record):
 
 class Clip(OutcomeRecord):
     """One window of a recording, the unit of everything after ingest. Labels are AudioSet display names.
+
+    ``captions`` say in any words what the recording holds; weak supervision asks by them (``data_specs.captions``).
 
     ``clip_id`` comes from the content (``content_id``), so that the same audio gets the same id on every machine.
     ``problems`` are notes that did not cost the clip: "downmixed from 6 channels", "truncated", ...
@@ -70,6 +73,7 @@ class Clip(OutcomeRecord):
     clip_id: str
     path: str
     labels: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
     split: str = ""
     start_s: float = 0.0
     duration_s: float = 0.0

@@ -40,7 +40,7 @@ class Listed(NamedTuple):
 
     Attributes:
         name: recognises the entry on another night. Its first digits (``place``) are the recording, the segment and how
-            often that was listed before; the others are labels and split.
+            often that was listed before; the others are labels, split and captions.
         trouble: why it is no input: it was listed before.
     """
 
@@ -73,7 +73,9 @@ def listed(entries: Iterable[CorpusEntry]) -> Iterator[Listed]:
         else:
             labels_of[key] = labels
         place = content_id(*what, repeat, length=_PLACE_DIGITS)
-        yield Listed(place + content_id(*entry.labels, "", entry.split, length=_LABEL_DIGITS), entry, trouble)
+        yield Listed(
+            place + content_id(*entry.labels, "", entry.split, *entry.captions, length=_LABEL_DIGITS), entry, trouble
+        )
 
 
 def ingest(
@@ -208,6 +210,7 @@ def _windows(entry: CorpusEntry, audio: AudioConfig, reader: AudioReader, first:
         clip = Clip(
             clip_id=content_id(stats.sha256),
             path=entry.path,
+            captions=entry.captions,
             split=entry.split,
             start_s=start / rate,
             duration_s=stats.frames / rate,
@@ -237,6 +240,7 @@ def _without_samples(entry: CorpusEntry, outcome: Outcome, reason: str) -> Clip:
         clip_id=content_id("no samples", name, entry.start_s),
         path=entry.path,
         labels=entry.labels,
+        captions=entry.captions,
         split=entry.split,
         start_s=entry.start_s,
         outcome=outcome,

@@ -1,7 +1,7 @@
-"""Training samples for weak supervision: labelled natural clips, added to a mixture of mixtures.
+"""Training samples for weak supervision: natural clips with texts, added to a mixture of mixtures.
 
-Nothing but the clips' labels is known of their sources. Each sample asks for every clip as a whole, by all of its
-labels, and for every label by itself; ``models.losses_weak`` says what that teaches.
+Nothing but texts is known of the clips' sources: labels, or the sounds that captions tell of. Each sample asks for
+every clip as a whole, by all of its texts, and for every text by itself; ``models.losses_weak`` says what that teaches.
 
 Shapes: S clips in a mixture of mixtures, T samples, Q queries, B batch, D size of one query embedding.
 
@@ -31,13 +31,13 @@ TRIES = 256  # draws of clips for one sample before it is given up
 
 
 class LabelledPool(Protocol):
-    """Natural clips with labels, each one or more."""
+    """Natural clips with texts, each one or more, a text per source."""
 
     def __len__(self) -> int:
         """How many there are."""
 
-    def labels(self, index: int) -> tuple[str, ...]:
-        """The labels of a clip."""
+    def texts(self, index: int) -> tuple[str, ...]:
+        """What the sources of a clip are called, by labels or in any words."""
 
     def draw(self, index: int, rng: np.random.Generator, length: int) -> np.ndarray:
         """A random crop of a clip, (length,) float32; silence when it cannot be read."""
@@ -45,15 +45,15 @@ class LabelledPool(Protocol):
 
 @dataclass(frozen=True)
 class WeakSample:
-    """Clips (S, T) and what is asked of their sum: first each clip as a whole, then each label of those that are asked.
+    """Clips (S, T) and what is asked of their sum: first each clip as a whole, then each text of those that are asked.
 
-    ``owner[q]`` is the clip that query q asks a source of; -1 for the first S queries. ``labels`` are all clips' own.
+    ``owner[q]`` is the clip that query q asks a source of; -1 for the first S queries. ``texts`` are all clips' own.
     """
 
     clips: np.ndarray
     queries: tuple[Query, ...]
     owner: tuple[int, ...]
-    labels: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class WeakBatch:
     Attributes:
         clips: (B, S, T). queries: (B, Q, 2 D) or (B, Q, L, 2 D). owner: (B, Q).
         text: (B, Q), the place in ``text_embeddings`` of what a source is asked by; -1 for all other queries.
-        text_embeddings: (labels, D), every label of the batch once, asked for or not, in the space of CLAP.
+        text_embeddings: (texts, D), every text of the batch once, asked for or not, in the space of CLAP.
     """
 
     clips: Tensor
@@ -80,10 +80,10 @@ class WeakBatch:
 class WeakSampler:
     """Draws mixtures of mixtures for ever, deterministically from its seed.
 
-    Clips in one mixture have unrelated labels: otherwise a label would ask for sounds of both.
+    Clips in one mixture have unrelated texts: otherwise a text would ask for sounds of both.
 
     Args:
-        pool: labelled clips; those with one label only serve too.
+        pool: clips with texts; those with one only serve too.
         length: samples per clip.
 
     Raises:
@@ -111,28 +111,28 @@ class WeakSampler:
         chosen: list[tuple[np.ndarray, tuple[str, ...]]] = []
         for _ in range(TRIES):
             index = int(self.rng.integers(len(self.pool)))
-            labels = self.pool.labels(index)
-            if not all(_unrelated(labels, other) for _, other in chosen):
+            texts = self.pool.texts(index)
+            if not all(_unrelated(texts, other) for _, other in chosen):
                 continue
             clip = self.pool.draw(index, self.rng, self.length)
             rms = np.sqrt(np.mean(clip**2))
             if rms <= SILENT_RMS:
                 continue
             gain = LEVEL_RMS / rms * 10 ** (self.rng.uniform(*self.config.snr_db) / 20)
-            chosen.append(((clip * gain).astype(np.float32), labels))
+            chosen.append(((clip * gain).astype(np.float32), texts))
             if len(chosen) == self.config.weak.mixtures:
                 return self._ask(chosen)
         raise UserError(
-            f"in {TRIES} draws there were no {self.config.weak.mixtures} sounding clips of unrelated labels: "
-            "give more, or leave weak out of train.objectives"
+            f"in {TRIES} draws there were no {self.config.weak.mixtures} sounding clips of unrelated labels or "
+            "captions: give more, or leave weak out of train.objectives"
         )
 
     def _ask(self, chosen: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> WeakSample:
-        every = [label for _, labels in chosen for label in labels]
-        queries = [self._mode(in_one_text(labels), [one for one in every if one not in labels]) for _, labels in chosen]
+        every = [text for _, texts in chosen for text in texts]
+        queries = [self._mode(in_one_text(texts), [one for one in every if one not in texts]) for _, texts in chosen]
         asked = self.rng.permutation(len(chosen))[: self.config.weak.asked].tolist()
-        sources = [(place, label) for place, (_, labels) in enumerate(chosen) if place in asked for label in labels]
-        queries += [self._mode(label, [one for one in every if one != label]) for _, label in sources]
+        sources = [(place, text) for place, (_, texts) in enumerate(chosen) if place in asked for text in texts]
+        queries += [self._mode(text, [one for one in every if one != text]) for _, text in sources]
         owner = [-1] * len(chosen) + [place for place, _ in sources]
         return WeakSample(np.stack([clip for clip, _ in chosen]), tuple(queries), tuple(owner), tuple(every))
 
@@ -157,25 +157,33 @@ def collate_weak(
     most = max(len(sample.queries) for sample in samples)
     owner = torch.full((len(samples), most), -1)
     text = torch.full((len(samples), most), -1)
-    labels = list(dict.fromkeys(label for sample in samples for label in sample.labels))
+    texts = list(dict.fromkeys(text for sample in samples for text in sample.texts))
     for row, sample in enumerate(samples):
         for column, (query, place) in enumerate(zip(sample.queries, sample.owner, strict=True)):
             owner[row, column] = place
             if place >= 0 and query.positive is not None:
-                text[row, column] = labels.index(query.positive)
+                text[row, column] = texts.index(query.positive)
     return WeakBatch(
         clips=torch.from_numpy(np.stack([sample.clips for sample in samples])),
         queries=embed_queries(encoder, [sample.queries for sample in samples], tokens=tokens),
         owner=owner,
         text=text,
-        text_embeddings=torch.stack(list(judge.embed_text(labels))),
+        text_embeddings=torch.stack(list(judge.embed_text(texts))),
     )
 
 
-def in_one_text(labels: Sequence[str]) -> str:
-    """Several labels as one text: "Bark, Rain and Siren"."""
-    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+def in_one_text(texts: Sequence[str]) -> str:
+    """Several texts as one: "Bark, Rain and Siren"."""
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
-def _unrelated(labels: Sequence[str], others: Sequence[str]) -> bool:
-    return not any(label_table().related(one, other) for one in labels for other in others)
+def _unrelated(texts: Sequence[str], others: Sequence[str]) -> bool:
+    return not any(_related(one, other) for one in texts for other in others)
+
+
+def _related(one: str, other: str) -> bool:
+    """Whether two texts may mean the same sound: related labels, or the same words."""
+    table = label_table()
+    if one in table and other in table:
+        return table.related(one, other)
+    return one.casefold() == other.casefold()

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
+from data_specs.captions import sources_of
 from data_specs.config import TrainConfig
 from data_specs.records import Clip, TaggedClip
 from models.architectures import AnySeparator
@@ -49,7 +50,8 @@ def missing_material(workspace: Workspace, config: TrainConfig, round_number: in
     if "weak" in config.objectives:
         found = _up_to(config.weak.mixtures, _tagged(workspace, round_number))
         if found < config.weak.mixtures:
-            return f"weak supervision needs {config.weak.mixtures} natural clips with labels, there are {found}"
+            needed = f"{config.weak.mixtures} natural clips with labels or captions"
+            return f"weak supervision needs {needed}, there are {found}"
     if "audio_query" in config.objectives:
         found = _up_to(LEAST_RECORDINGS, _heard(workspace, workspace.iter_training_clips()))
         if found < LEAST_RECORDINGS:
@@ -60,7 +62,7 @@ def missing_material(workspace: Workspace, config: TrainConfig, round_number: in
 def tagged_clips(
     workspace: Workspace, round_number: int, sample_rate_hz: int, on_problem: OnProblem = ignore
 ) -> TaggedPool:
-    """The natural clips with the labels that the round's tag stage gave them, those with one label too."""
+    """The natural clips with their captions or the labels of the round's tag stage, those with one label too."""
     tagged = ((clip, tag.labels) for clip, tag in _tagged(workspace, round_number))
     return TaggedPool(tagged, sample_rate_hz, on_problem)
 
@@ -81,7 +83,9 @@ def with_projection(separator: AnySeparator, config: TrainConfig) -> None:
 
 def _tagged(workspace: Workspace, round_number: int) -> Iterator[tuple[Clip, TaggedClip]]:
     pairs = clips_with_tags(workspace, round_number)
-    return ((clip, tag) for clip, tag in pairs if tag.labels and tag.outcome != "failed")
+    return (
+        (clip, tag) for clip, tag in pairs if (tag.labels or sources_of(*clip.captions)) and tag.outcome != "failed"
+    )
 
 
 def _heard(workspace: Workspace, single_source: Iterable[Clip]) -> Iterator[Clip]:

@@ -1,4 +1,4 @@
-"""Natural recordings as training material: any clips as sounds, and tagged clips with their labels.
+"""Natural recordings as training material: any clips as sounds, and clips with the texts of their sounds.
 
 Stands beside ``pipeline.pools``, whose clips hold one sound each. Columns are kept as arrays, so that a corpus of
 millions of clips takes some hundred megabytes. What cannot be read any more is silence and told to ``on_problem``.
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from data_specs.captions import sources_of
 from data_specs.labels import label_table
 from data_specs.records import Clip
 from pipeline.audio import AudioError, decode
@@ -62,7 +63,10 @@ class RecordingPool:
 
 
 class TaggedPool(RecordingPool):
-    """Clips with their labels; the ``LabelledPool`` of weak supervision. Those without a label are left out."""
+    """Clips with what they are said to hold; the ``LabelledPool`` of weak supervision.
+
+    A clip's captions say it, or else its labels; clips with neither are left out.
+    """
 
     def __init__(
         self,
@@ -71,16 +75,22 @@ class TaggedPool(RecordingPool):
         on_problem: OnProblem = ignore,
     ):
         self._labels, self._ends = array("h"), array("q", [0])
+        self._said, self._said_ends = bytearray(), array("q", [0])  # sounds of captions, one per line
         super().__init__(self._noting(tagged), sample_rate_hz, on_problem)
 
     def _noting(self, tagged: Iterable[tuple[Clip, Sequence[str]]]) -> Iterator[Clip]:
         for clip, labels in tagged:
-            if labels:
-                self._labels.extend(label_table().index(label) for label in labels)
+            said = sources_of(*clip.captions)
+            if said or labels:
+                self._labels.extend(() if said else (label_table().index(label) for label in labels))
                 self._ends.append(len(self._labels))
+                self._said.extend("\n".join(said).encode())
+                self._said_ends.append(len(self._said))
                 yield clip
 
-    def labels(self, index: int) -> tuple[str, ...]:
-        """The labels of a clip."""
+    def texts(self, index: int) -> tuple[str, ...]:
+        """The sounds that the captions of a clip tell of, or its labels."""
+        if said := self._said[self._said_ends[index] : self._said_ends[index + 1]]:
+            return tuple(said.decode().split("\n"))
         names = label_table().names
         return tuple(names[number] for number in self._labels[self._ends[index] : self._ends[index + 1]])

@@ -6,7 +6,7 @@ their mixtures alone. Test scenes are others, of other recordings; so are the si
 Example::
 
     scenes = family_scenes(BUILTIN, config, train=200, test=40)
-    scenes.mixtures.labels(0), scenes.mixtures.draw(0, rng, length=163_840)
+    scenes.mixtures.texts(0), scenes.mixtures.draw(0, rng, length=163_840)
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class ScenePool:
     def __len__(self) -> int:
         return len(self._waveforms)
 
-    def labels(self, index: int) -> tuple[str, ...]:
+    def texts(self, index: int) -> tuple[str, ...]:
         """The labels of a waveform."""
         return self._labels[index]
 

@@ -110,6 +110,18 @@ class TestClipList:
         with pytest.raises(UserError, match="is not a CSV file: field larger than field limit"):
             read("clip_list", path)
 
+    def test_captions_are_a_column_of_their_own(self, tmp_path):
+        path = write(tmp_path / "clips.csv", 'path,labels,captions\na.wav,,"a dog barks, far off; rain"\nb.wav,Rain,\n')
+        first, second = read("clip_list", path)
+        assert (first.labels, first.captions) == ((), ("a dog barks, far off", "rain"))
+        assert (second.labels, second.captions) == (("Rain",), ())
+
+    @pytest.mark.parametrize("captions", [["a dog barks", None, " "], "a dog barks;"])
+    def test_parquet_captions_are_lists_or_text(self, tmp_path, captions):
+        rows = [{"path": "a.wav", "labels": ["Bark"], "captions": captions}]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "clips.parquet")
+        assert read("clip_list", tmp_path / "clips.parquet")[0].captions == ("a dog barks",)
+
     def test_text_named_parquet_is_told(self, tmp_path):
         with pytest.raises(UserError, match="is not a Parquet file"):
             read("clip_list", write(tmp_path / "clips.parquet", "path,labels\na.wav,Bark\n"))
@@ -117,6 +129,10 @@ class TestClipList:
     def test_parquet_columns_of_a_wrong_type_are_told(self, tmp_path):
         pq.write_table(pa.table({"path": ["a.wav"], "labels": [7]}), tmp_path / "clips.parquet")
         with pytest.raises(UserError, match="column 'labels' must hold text, not int64"):
+            read("clip_list", tmp_path / "clips.parquet")
+        table = pa.table({"path": ["a.wav"], "labels": ["Bark"], "captions": [7]})
+        pq.write_table(table, tmp_path / "clips.parquet")
+        with pytest.raises(UserError, match="column 'captions' must hold text, not int64"):
             read("clip_list", tmp_path / "clips.parquet")
 
     def test_an_unknown_split_names_the_known_ones(self, tmp_path):

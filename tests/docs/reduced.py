@@ -35,6 +35,9 @@ CHANGED = {
     "data-engine weights adapt --sources singles/clips.csv --out my-clap": (
         "data-engine weights adapt --sources singles/clips.csv --out my-clap --steps 1"
     ),
+    "data-engine experiment audio-queries --out audio-queries": (
+        "data-engine experiment audio-queries --out audio-queries --size small --seeds 1 --family audio-dropout"
+    ),
     "data-engine experiment families --out families": (
         "data-engine experiment families --out families --size small --seeds 1 --family text --family mixit"
     ),

@@ -15,7 +15,7 @@ class TonePool:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def labels(self, index: int) -> tuple[str, ...]:
+    def texts(self, index: int) -> tuple[str, ...]:
         return self._labels[index]
 
     def draw(self, index: int, rng: np.random.Generator, length: int) -> np.ndarray:

@@ -57,7 +57,7 @@ def test_of_some_clips_only_the_whole_is_asked_for():
         places.add(place)
         own = [query.positive for query in sample.queries[2:]]
         assert sample.queries[place].positive == in_one_text(own)
-        assert set(own) < set(sample.labels)
+        assert set(own) < set(sample.texts)
     assert places == {0, 1}
 
 
@@ -65,9 +65,9 @@ def test_what_is_not_asked_for_is_there_to_be_told_apart_from(encoder):
     config = TrainConfig(weak={"mixtures": 2, "asked": 1})
     sample = WeakSampler(TonePool(LABELS), config, length=LENGTH, seed=0).draw()
     batch = collate_weak([sample], encoder, encoder)
-    torch.testing.assert_close(batch.text_embeddings, encoder.embed_text(list(sample.labels)))
+    torch.testing.assert_close(batch.text_embeddings, encoder.embed_text(list(sample.texts)))
     asked = {int(number) for number in batch.text[0] if number >= 0}
-    assert asked < set(range(len(sample.labels)))
+    assert asked < set(range(len(sample.texts)))
 
 
 def test_some_queries_have_negatives_and_some_have_not(sampler):
@@ -118,3 +118,16 @@ def test_several_labels_are_said_in_one_text():
     assert in_one_text(["Bark"]) == "Bark"
     assert in_one_text(["Bark", "Rain"]) == "Bark and Rain"
     assert in_one_text(["Bark", "Rain", "Siren"]) == "Bark, Rain and Siren"
+
+
+def test_any_words_serve_and_the_same_words_do_not_meet(encoder):
+    captions = [("a dog barks", "xyzzy"), ("A Dog Barks",), ("rain falls",), ("Rain",)]
+    sampler = WeakSampler(TonePool(captions), TrainConfig(), length=LENGTH, seed=0)
+    samples = [sampler.draw() for _ in range(30)]
+    for sample in samples:
+        words = [text.casefold() for text in sample.texts]
+        assert len(set(words)) == len(words)
+    assert {text for sample in samples for text in sample.texts} == {text for own in captions for text in own}
+    batch = collate_weak(samples, encoder, encoder)
+    assert batch.queries.isfinite().all()
+    assert batch.text_embeddings.isfinite().all()

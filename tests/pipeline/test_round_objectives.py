@@ -10,12 +10,14 @@ from data_specs.config import Config
 from models.checkpoints import load_separator
 from pipeline.label_queries import round_encoder
 from pipeline.round import STAGES, open_workspace, run_stage
+from pipeline.round_material import tagged_clips
 from pipeline.train_rank import TrainTask, train_rank
 from pipeline.train_round import train_round
 from pipeline.workers import stop_ray
 from pipeline.workspace import Workspace
 from tests.pipeline.clip_lists import write_list
 
+CAPTIONS = ["rain falls while a dog barks", "somebody whistles"]
 NATURAL = ["Rain;Bark", "Siren;Bark", "Rain;Siren", "Chime"]
 SINGLE = ["Rain", "Bark", "Siren", "Chime"] * 2
 TRAIN = {"steps": 2, "batch_size": 2, "validate_every": 2, "validation_mixtures": 4}
@@ -36,7 +38,7 @@ def separated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     config = Config.model_validate(
         {
-            "corpus": {"kind": "clip_list", "path": write_list(folder, "natural", NATURAL)},
+            "corpus": {"kind": "clip_list", "path": write_list(folder, "natural", NATURAL, CAPTIONS)},
             "single_source": {"kind": "clip_list", "path": write_list(folder, "single", SINGLE)},
             "audio": {"clip_duration_s": 1.0},
             "evaluate": {"mixtures": 2, "held_out_share": 0.5},
@@ -99,8 +101,15 @@ def test_an_objective_alone_makes_a_checkpoint(separated, name, tmp_path):
     assert made.config.query_projection == ("pca" if name == "audio queries" else "none")
 
 
+def test_weak_supervision_asks_by_captions_where_there_are_any(separated):
+    workspace, _ = separated
+    pool = tagged_clips(workspace, 1, 32_000)
+    texts = {pool.texts(number) for number in range(len(pool))}
+    assert texts == {("rain falls", "a dog barks"), ("somebody whistles",), ("Rain", "Siren"), ("Chime",)}
+
+
 def test_an_objective_without_anything_to_learn_from_is_named(separated, tmp_path):
     train = {"objectives": {"weak": 1.0}, "weak": {"mixtures": 9}}
     workspace, config = taught(separated, tmp_path / "workspace", train)
-    reason = "weak supervision needs 9 natural clips with labels, there are 4"
+    reason = "weak supervision needs 9 natural clips with labels or captions, there are 4"
     assert train_round(workspace, config, 1).skipped == reason

@@ -55,7 +55,16 @@ def test_clips_without_labels_are_left_out_of_a_tagged_pool(clips):
     labels = [("Rain", "Bark"), (), ("Siren",)]
     pool = TaggedPool(zip(clips, labels, strict=True), RATE)
     assert len(pool) == 2
-    assert [pool.labels(i) for i in range(2)] == [("Rain", "Bark"), ("Siren",)]
+    assert [pool.texts(i) for i in range(2)] == [("Rain", "Bark"), ("Siren",)]
     assert pool.draw(0, np.random.default_rng(0), 100).max() < 0
     assert pool.draw(1, np.random.default_rng(0), 100).min() > 0
     assert len(TaggedPool([], RATE)) == 0
+
+
+def test_captions_say_what_a_clip_holds_before_labels_do(clips):
+    said = [("A dog barks and rain falls", "rain falls"), (), ("...",)]
+    captioned = [clip.model_copy(update={"captions": own}) for clip, own in zip(clips, said, strict=True)]
+    pool = TaggedPool(zip(captioned, [("Bark",), (), ("Siren",)], strict=True), RATE)
+    assert [pool.texts(i) for i in range(len(pool))] == [("A dog barks", "rain falls"), ("Siren",)]
+    unlabelled = TaggedPool([(captioned[0], ())], RATE)
+    assert unlabelled.texts(0) == ("A dog barks", "rain falls")

@@ -108,7 +108,7 @@ def test_scenes_of_a_list_train_and_test_on_the_splits_that_are_named(tmp_path):
         test_splits=["high"],
     )
     assert len(scenes.mixtures) == 3
-    assert len(scenes.tracks) == len(scenes.sounds) == sum(len(scenes.mixtures.labels(i)) for i in range(3))
+    assert len(scenes.tracks) == len(scenes.sounds) == sum(len(scenes.mixtures.texts(i)) for i in range(3))
     assert max(_pitch_hz(track.waveform) for track in scenes.tracks) < 1000
     assert min(_pitch_hz(target.waveform.numpy()) for one in scenes.test for target in one.targets) > 1000
     for single in scenes.singles:
