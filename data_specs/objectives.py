@@ -24,7 +24,11 @@ Range = tuple[float, float]
 
 
 class ManipulationConfig(Section):
-    """How query embeddings are varied in training; ranges are those for audio embeddings (section II-C)."""
+    """How query embeddings are varied in training; ranges are those for audio embeddings (section II-C).
+
+    Noise and dropout are for embeddings of 512 dimensions, as LAION-CLAP's; for others they are scaled, so that what a
+    direction carries is disturbed as much.
+    """
 
     kind: ManipulationKind = "dropout"
     dropout: Range = Field((0.75, 0.95), description="Share of dimensions that are zeroed, drawn per query.")

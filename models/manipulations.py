@@ -24,14 +24,35 @@ from data_specs.objectives import ManipulationConfig
 
 Range = tuple[float, float]
 
+PAPER_DIM = 512  # of LAION-CLAP's and MS-CLAP's embeddings
+
 
 def manipulate(queries: Tensor, config: ManipulationConfig, generator: Generator) -> Tensor:
-    """What ``config`` does to embeddings, (..., D) -> (..., D); nothing where it changes the sound or the space."""
+    """What ``config`` does to embeddings, (..., D) -> (..., D); nothing where it changes the sound or the space.
+
+    Its ranges are those for ``PAPER_DIM`` dimensions (``for_size``).
+    """
+    config = for_size(config, queries.shape[-1])
     if config.kind == "noise":
         return gaussian_noise(queries, config.noise, generator)
     if config.kind == "dropout":
         return dropout(queries, config.dropout, generator)
     return queries
+
+
+def for_size(config: ManipulationConfig, dim: int) -> ManipulationConfig:
+    """The ranges of noise and dropout for embeddings of ``dim``: what a direction carries is disturbed as much.
+
+    Noise of norm α puts α² / dim on a direction, dropout of p puts p / (1 - p) / dim of the query's energy on it.
+    """
+    share = dim / PAPER_DIM
+    odds = [share * p / (1 - p) for p in config.dropout]
+    return config.model_copy(
+        update={
+            "noise": tuple(share**0.5 * norm for norm in config.noise),
+            "dropout": tuple(one / (1 + one) for one in odds),
+        }
+    )
 
 
 def mixup(waveforms: Tensor, others: Tensor, snr_db: Range, generator: Generator) -> Tensor:

@@ -17,8 +17,8 @@ Example::
 
 from typing import Any
 
-from data_specs.objectives import ManipulationConfig, ManipulationKind, TextManipulationConfig
-from pipeline.experiments.families import TINY_CONFORMER, TRAIN, Family, QueriedFamily, changed, for_size
+from data_specs.objectives import ManipulationKind
+from pipeline.experiments.families import TINY_CONFORMER, TRAIN, Family, QueriedFamily, changed
 from pipeline.experiments.family_runs import Comparison
 from pipeline.experiments.family_summary import FamilyReport
 
@@ -34,19 +34,18 @@ REPORT = FamilyReport(
         "single_source_db": "single source",
     },
     drawn=("pos_si_sdri_db", "pos_sound_si_sdri_db"),
+    differ_in="queries in training",
 )
 
 
 def _by_text(kind: ManipulationKind) -> QueriedFamily:
-    config = for_size(TextManipulationConfig(kind=kind), TINY_CONFORMER.query_dim)
-    what = "text queries" if kind == "none" else f"text queries with {kind}"
-    return QueriedFamily(what, changed(TASK, text_query=config.model_dump()), TINY_CONFORMER)
+    what = "texts" if kind == "none" else f"texts with {kind}"
+    return QueriedFamily(what, changed(TASK, text_query={"kind": kind}), TINY_CONFORMER)
 
 
 def _by_sound(kind: ManipulationKind, what: str, **network: Any) -> QueriedFamily:
-    config = for_size(ManipulationConfig(kind=kind), TINY_CONFORMER.query_dim)
-    train = changed(TASK, objectives={"audio_query": 1.0}, audio_query=config.model_dump())
-    return QueriedFamily(f"audio queries{what}", train, TINY_CONFORMER.model_copy(update=network))
+    train = changed(TASK, objectives={"audio_query": 1.0}, audio_query={"kind": kind})
+    return QueriedFamily(f"sounds{what}", train, TINY_CONFORMER.model_copy(update=network))
 
 
 AUDIO_ONLY: dict[str, Family] = {

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from data_specs.config import Architecture, SeparatorConfig, TrainConfig
 from data_specs.extractors import ConformerConfig, UNetConfig
-from data_specs.objectives import ManipulationConfig, WeakConfig
+from data_specs.objectives import WeakConfig
 from data_specs.unconditional import TDCNConfig, UnconditionalTrainConfig
 from models.architectures import AnySeparator, build_separator
 from models.label_separator import LabelSeparator, others
@@ -38,7 +38,6 @@ from pipeline.progress import Progress
 from pipeline.scoring import QueriedSeparator
 
 LEARNING_RATE = 1e-3
-PAPER_DIM = 512  # of LAION-CLAP's and MS-CLAP's embeddings
 TRAIN = TrainConfig(batch_size=4, sdr_weight=0.5, interferers_max=2)
 WINDOW = {"window_s": 2.56, "overlap_s": 0.25}
 SPECTRUM = {"n_fft": 2048, "hop_length": 1024}  # half the frames of the usual one: a step costs little more than half
@@ -203,25 +202,8 @@ def changed(config: TrainConfig, **changes: object) -> TrainConfig:
     return TrainConfig.model_validate({**config.model_dump(), **changes})
 
 
-def for_size(config: ManipulationConfig, dim: int) -> ManipulationConfig:
-    """The ranges of noise and dropout, which are the paper's for ``PAPER_DIM`` dimensions, for embeddings of ``dim``.
-
-    What a direction of the query carries is disturbed as much as there: noise of norm α puts α² / dim on it, dropout of
-    p puts p / (1 - p) / dim of the query's energy on it.
-    """
-    share = dim / PAPER_DIM
-    odds = [share * p / (1 - p) for p in config.dropout]
-    return config.model_copy(
-        update={
-            "noise": tuple(share**0.5 * norm for norm in config.noise),
-            "dropout": tuple(one / (1 + one) for one in odds),
-        }
-    )
-
-
 def _audio(kind: str) -> TrainConfig:
-    manipulation = for_size(ManipulationConfig.model_validate({"kind": kind}), TINY_CONFORMER.query_dim)
-    return changed(TRAIN, objectives={"audio_query": 1.0}, audio_query=manipulation.model_dump())
+    return changed(TRAIN, objectives={"audio_query": 1.0}, audio_query={"kind": kind})
 
 
 _ONLY_MIXTURES = WeakConfig(contrastive_weight=0, consistency_weight=0)

@@ -27,7 +27,7 @@ def test_audio_queries_are_compared_by_one_command(tmp_path, capsys):
     command = ["experiment", "audio-queries", "--out", str(out), "--size", "small", "--seeds", "1"]
     assert main([*command, "--family", "audio", "--family", "audio-pca"]) == 0
     shown = capsys.readouterr().out
-    assert "| audio-pca | audio queries, components of texts |" in shown
+    assert "| audio-pca | sounds, components of texts |" in shown
     assert "SI-SDRi, asked by text" in shown
     assert (out / "families.svg").is_file()
     assert main(["experiment", "families", "--out", str(out), "--size", "small", "--seeds", "1"]) == 2

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from models.manipulations import TextPca, dropout, gaussian_noise, mixup, spec_augment
+from data_specs.objectives import ManipulationConfig
+from models.manipulations import TextPca, dropout, for_size, gaussian_noise, manipulate, mixup, spec_augment
 
 N, D = 2_000, 64
 
@@ -85,9 +86,9 @@ def test_spec_augment_fits_a_spectrogram_that_is_shorter_than_the_widest_mask():
     assert spec_augment(torch.ones(3, 10, 4), seeded(), mask_frames=64).shape == (3, 10, 4)
 
 
-@pytest.mark.parametrize("manipulate", [gaussian_noise, dropout])
-def test_the_same_generator_gives_the_same_and_another_seed_another(queries, manipulate):
-    one, same, other = (manipulate(queries, (0.4, 0.6), seeded(seed)) for seed in (0, 0, 1))
+@pytest.mark.parametrize("change", [gaussian_noise, dropout])
+def test_the_same_generator_gives_the_same_and_another_seed_another(queries, change):
+    one, same, other = (change(queries, (0.4, 0.6), seeded(seed)) for seed in (0, 0, 1))
     torch.testing.assert_close(one, same, rtol=0, atol=0)
     assert (one != other).any()
 
@@ -102,3 +103,15 @@ def test_an_absent_query_stays_absent(queries):
         pca.restore(absent),
     ):
         assert (changed == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["noise", "dropout"])
+def test_ranges_for_other_sizes_disturb_a_direction_as_much_as_the_papers(kind):
+    config, generator, spread = ManipulationConfig(kind=kind), seeded(0), []
+    assert for_size(config, 512).noise == pytest.approx(config.noise)
+    assert for_size(config, 512).dropout == pytest.approx(config.dropout)
+    for dim in (128, 512):
+        query = torch.nn.functional.normalize(torch.ones(4000, dim), dim=1)
+        direction = torch.randn(dim, generator=generator).sign() / dim**0.5
+        spread.append(float(((manipulate(query, config, generator) - query) @ direction).std()))
+    assert spread[0] == pytest.approx(spread[1], rel=0.1)

@@ -64,6 +64,9 @@ def test_table_and_figure_show_what_it_is_about():
     run |= {"pos_si_sdri_db": 1.5, "pos_sound_si_sdri_db": 4.25, "last_loss": -5.0, "single_source_db": 12.0}
     settings = {"minutes": 3, "train_scenes": 200, "test_scenes": 40, "sources": "builtin"}
     shown = table({"audio": [run]}, {"audio": "tracks"}, settings, REPORT)
-    assert "| SI-SDRi, asked by text | SI-SDRi, asked by sound | loss at the end | single source |" in shown
+    assert (
+        "| queries in training | SI-SDRi, asked by text | SI-SDRi, asked by sound | loss at the end | single source |"
+        in shown
+    )
     assert "| 1.50 ± 0.00 | 4.25 ± 0.00 | -5.00 ± 0.00 | 12.00 ± 0.00 |" in shown
     assert b"<svg" in figure({"audio": [run]}, REPORT)
