@@ -26,8 +26,8 @@ Range = tuple[float, float]
 class ManipulationConfig(Section):
     """How query embeddings are varied in training; ranges are those for audio embeddings (section II-C).
 
-    Noise and dropout are for embeddings of 512 dimensions, as LAION-CLAP's; for others they are scaled, so that what a
-    direction carries is disturbed as much.
+    Noise and dropout are for embeddings of 512 dimensions or more, as LAION-CLAP's; for smaller ones they are scaled,
+    so that what a direction carries is disturbed as much.
     """
 
     kind: ManipulationKind = "dropout"

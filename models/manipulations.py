@@ -24,13 +24,13 @@ from data_specs.objectives import ManipulationConfig
 
 Range = tuple[float, float]
 
-PAPER_DIM = 512  # of LAION-CLAP's and MS-CLAP's embeddings
+PAPER_DIM = 512  # of LAION-CLAP's embeddings
 
 
 def manipulate(queries: Tensor, config: ManipulationConfig, generator: Generator) -> Tensor:
     """What ``config`` does to embeddings, (..., D) -> (..., D); nothing where it changes the sound or the space.
 
-    Its ranges are those for ``PAPER_DIM`` dimensions (``for_size``).
+    Its ranges are those for ``PAPER_DIM`` dimensions or more (``for_size``).
     """
     config = for_size(config, queries.shape[-1])
     if config.kind == "noise":
@@ -43,9 +43,10 @@ def manipulate(queries: Tensor, config: ManipulationConfig, generator: Generator
 def for_size(config: ManipulationConfig, dim: int) -> ManipulationConfig:
     """The ranges of noise and dropout for embeddings of ``dim``: what a direction carries is disturbed as much.
 
-    Noise of norm α puts α² / dim on a direction, dropout of p puts p / (1 - p) / dim of the query's energy on it.
+    Noise of norm α puts α² / dim on a direction, dropout of p puts p / (1 - p) / dim of the query's energy on it. The
+    paper has the same ranges for LAION-CLAP's 512 dimensions and MS-CLAP's 1024, so larger embeddings keep them.
     """
-    share = dim / PAPER_DIM
+    share = min(1.0, dim / PAPER_DIM)
     odds = [share * p / (1 - p) for p in config.dropout]
     return config.model_copy(
         update={

@@ -106,10 +106,11 @@ def test_an_absent_query_stays_absent(queries):
 
 
 @pytest.mark.parametrize("kind", ["noise", "dropout"])
-def test_ranges_for_other_sizes_disturb_a_direction_as_much_as_the_papers(kind):
+def test_ranges_for_smaller_embeddings_disturb_a_direction_as_much_as_the_papers(kind):
     config, generator, spread = ManipulationConfig(kind=kind), seeded(0), []
-    assert for_size(config, 512).noise == pytest.approx(config.noise)
-    assert for_size(config, 512).dropout == pytest.approx(config.dropout)
+    for dim in (512, 1024):
+        assert for_size(config, dim).noise == pytest.approx(config.noise)
+        assert for_size(config, dim).dropout == pytest.approx(config.dropout)
     for dim in (128, 512):
         query = torch.nn.functional.normalize(torch.ones(4000, dim), dim=1)
         direction = torch.randn(dim, generator=generator).sign() / dim**0.5
