@@ -1,9 +1,11 @@
 """SIGTERM ends what waits for Ray, and then reaches the handler that was there."""
 
+import logging
 import os
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -80,6 +82,43 @@ def test_sigterm_where_no_exception_gets_through_comes_once_more(handler):
 
     with pytest.raises(Ended), sigterm_gets_through():
         outlive_it()
+
+
+class Hasty:
+    """A lock for whose owner SIGTERM comes a moment before it is given."""
+
+    def __init__(self, lock):
+        self.lock, self.acquire = lock, lock.acquire
+
+    def release(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)  # the handler runs here
+        self.lock.release()
+
+
+def test_sigterm_leaves_no_lock_of_logging_behind(handler, monkeypatch):
+    lock = logging._lock
+    monkeypatch.setattr(logging, "_lock", Hasty(lock))
+
+    def log_and_wait() -> None:
+        logging._acquireLock()
+        logging._releaseLock()
+        monkeypatch.undo()
+        time.sleep(20)
+
+    with pytest.raises(Ended), sigterm_gets_through():
+        log_and_wait()
+    free: list[bool] = []
+
+    def take_and_give() -> None:
+        with suppress(RuntimeError):  # not taken
+            free.append(lock.acquire(timeout=5))
+            lock.release()
+
+    thread = threading.Thread(target=take_and_give)
+    thread.start()
+    thread.join()
+    assert free == [True]
 
 
 def test_an_interruption_of_another_kind_stays_what_it_is(handler):
