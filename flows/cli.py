@@ -80,6 +80,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, Callable[..., Any]]]] = {
             "over-separation": experiment_commands.over_separation,
             "families": family_commands.families,
             "audio-queries": family_commands.audio_queries,
+            "weak-supervision": family_commands.weak_supervision,
             "gap": experiment_commands.gap,
         },
     ),

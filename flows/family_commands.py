@@ -32,6 +32,12 @@ Minutes = Annotated[
     float | None, typer.Option(min=0.001, help="Training time of every run: the processor's on a CPU. Default: 5.")
 ]
 Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this family; may be repeated.")]
+Paired = Annotated[
+    bool,
+    typer.Option(
+        "--paired/--independent", help="Whether a label is only heard together with its companion, or with any other."
+    ),
+]
 Clap = Annotated[str, typer.Option(metavar="DIR", help="Query encoder: 'embedded', or a folder of 'weights adapt'.")]
 
 
@@ -92,6 +98,36 @@ def audio_queries(
     scenes = {"sources": sources, "train_splits": tuple(train or ()), "test_splits": tuple(test or ())}
     asked = {**scenes, "families": tuple(family or USUAL), "seeds": seeds, "clap": clap}
     _compare(asked, minutes, size, out, AUDIO_QUERIES)
+
+
+def weak_supervision(
+    out: Folder,
+    sources: Sources = "builtin",
+    train: Train = None,
+    test: Test = None,
+    seeds: Seeds = 3,
+    minutes: Minutes = None,
+    family: Names = None,
+    clap: Clap = "embedded",
+    paired: Paired = True,
+    size: Amount = ExperimentSize.default,
+) -> None:
+    """What does a judge of single sounds add to labelled mixtures? Weak supervision, mix-and-separate, supervision.
+
+    The judge is the query encoder. Interrupted, it goes on with the same call; more seeds or families add to what is
+    there.
+
+    Examples:
+        data-engine experiment weak-supervision --out weak
+        data-engine experiment weak-supervision --independent --out independent
+        data-engine experiment weak-supervision --sources clips.csv --train fold1 --test fold2 --clap my-clap --out own
+    """
+    check_folder(out)
+    from pipeline.experiments.weak_supervision import WEAK_SUPERVISION, WEAKLY
+
+    scenes = {"sources": sources, "train_splits": tuple(train or ()), "test_splits": tuple(test or ())}
+    asked = {**scenes, "families": tuple(family or WEAKLY), "seeds": seeds, "clap": clap, "paired": paired}
+    _compare(asked, minutes, size, out, WEAK_SUPERVISION)
 
 
 def _compare(

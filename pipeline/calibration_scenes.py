@@ -87,15 +87,17 @@ def label_sets(available: Sequence[str], tags: Iterable[TaggedClip]) -> list[tup
     return sorted(one for one in sets if len(one) > 1)
 
 
-def calibration_scene(source: EventSource, sets: Sequence[tuple[str, ...]], *, seed: int, config: Config) -> Scene:
-    """The scene of a seed, as long as a clip.
+def calibration_scene(
+    source: EventSource, sets: Sequence[tuple[str, ...]], *, seed: int, config: Config, share: float = MIXED_SETS
+) -> Scene:
+    """The scene of a seed, as long as a clip, with one of ``sets`` as its labels in ``share`` of all scenes.
 
     Raises:
         UserError: fewer than two unrelated labels.
         AudioError: a recording cannot be read any more.
     """
     rng = np.random.default_rng(seed_of("calibration labels", seed))
-    labels = sets[int(rng.integers(len(sets)))] if sets and rng.random() < MIXED_SETS else None
+    labels = sets[int(rng.integers(len(sets)))] if sets and rng.random() < share else None
     return compose_scene(
         source,
         seed=seed,
@@ -147,19 +149,25 @@ def scenes_to_calibrate_on(
 
 
 def scenes_of(
-    source: EventSource, config: Config, *, count: int, seed: int, sets: Sequence[tuple[str, ...]] = ()
+    source: EventSource,
+    config: Config,
+    *,
+    count: int,
+    seed: int,
+    sets: Sequence[tuple[str, ...]] = (),
+    share: float = MIXED_SETS,
 ) -> Iterator[KnownScene]:
     """``count`` scenes of a seed, as long as a clip, with events from ``source``.
 
     Args:
-        sets: labels that are heard together (``label_sets``).
+        sets: labels that are heard together (``label_sets``). share: of scenes whose labels are one of them.
 
     Raises:
         UserError: no two unrelated labels.
         AudioError: a recording cannot be read any more.
     """
     for k in range(count):
-        scene = calibration_scene(source, sets, seed=seed_of("calibration", seed, k), config=config)
+        scene = calibration_scene(source, sets, seed=seed_of("calibration", seed, k), config=config, share=share)
         origins = [track.origin for track in scene.recipe.tracks]
         yield KnownScene(
             name=str(k),

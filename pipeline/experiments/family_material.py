@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_specs.config import Config
+from data_specs.errors import UserError
+from data_specs.labels import label_table
 from data_specs.records import seed_of
 from data_specs.soundscapes import BuiltinSource, EventSource
-from pipeline.calibration_scenes import ClipEvents, KnownScene, scenes_of
+from pipeline.calibration_scenes import ClipEvents, scenes_of
 from pipeline.experiments.material import clips_of, eval_mixture
 from pipeline.experiments.training import KeptTrack
 from pipeline.mixtures import crop
@@ -96,6 +98,7 @@ def family_scenes(
     test: int,
     train_splits: Sequence[str] = (),
     test_splits: Sequence[str] = (),
+    paired: bool = False,
     progress: Progress = NO_PROGRESS,
 ) -> FamilyScenes:
     """Make the scenes, the same ones for every family and seed.
@@ -103,12 +106,17 @@ def family_scenes(
     Args:
         sources: ``builtin``, or a clip list of single-source recordings, whose splits are then named.
         train, test: how many scenes, as long as a clip of ``config``.
+        paired: every scene has two labels that keep company (``companions``), in training and in tests.
 
     Raises:
         UserError: the list cannot be read, or a split has too few recordings or labels.
     """
-    learned = _scenes(sources, train_splits, config, train, seed_of("families", "train"), progress)
-    measured = _scenes(sources, test_splits, config, test, seed_of("families", "test"), progress)
+    heard = [_events(sources, splits, config, progress) for splits in (train_splits, test_splits)]
+    pairs = companions([label for label in heard[0].labels if label in heard[1].labels]) if paired else ()
+    learned, measured = (
+        list(scenes_of(events, config, count=count, seed=seed_of("families", part), sets=pairs, share=float(paired)))
+        for events, count, part in zip(heard, (train, test), ("train", "test"), strict=True)
+    )
     vocabulary = sorted({label for scene in [*learned, *measured] for label in scene.labels})
     mixtures = [eval_mixture(number, scene, vocabulary) for number, scene in enumerate(measured)]
     tracks = [(label, source) for scene in learned for label, source in zip(scene.labels, scene.truth, strict=True)]
@@ -122,11 +130,27 @@ def family_scenes(
     )
 
 
-def _scenes(
-    sources: str, splits: Sequence[str], config: Config, count: int, seed: int, progress: Progress
-) -> list[KnownScene]:
+def companions(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Labels two by two, in their order, unrelated ones together; who finds nobody is left out.
+
+    Raises:
+        UserError: no two labels are unrelated.
+    """
+    table = label_table()
+    pairs: list[tuple[str, str]] = []
+    free = list(labels)
+    while free:
+        one = free.pop(0)
+        other = next((label for label in free if not table.related(one, label)), None)
+        if other is not None:
+            free.remove(other)
+            pairs.append((one, other))
+    if not pairs:
+        raise UserError("training and test recordings have no two unrelated labels in common: name other splits")
+    return pairs
+
+
+def _events(sources: str, splits: Sequence[str], config: Config, progress: Progress) -> EventSource:
     if sources == BUILTIN:
-        events: EventSource = BuiltinSource(BUILTIN_LABELS)
-    else:
-        events = ClipEvents(clips_of(sources, splits, config, progress), augmentation=None)
-    return list(scenes_of(events, config, count=count, seed=seed))
+        return BuiltinSource(BUILTIN_LABELS)
+    return ClipEvents(clips_of(sources, splits, config, progress), augmentation=None)

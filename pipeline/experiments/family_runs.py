@@ -51,6 +51,7 @@ class FamilyExperiment(Section):
     test_scenes: int = Field(40, ge=1)
     duration_s: float = Field(2.56, ge=0.5)
     clap: str = Field(EMBEDDED, description="Folder of an adapted embedded CLAP, the query encoder of all families.")
+    paired: bool = Field(False, description="Every label has a companion, and is only heard together with it.")
 
     @model_validator(mode="after")
     def _splits_name_recordings(self):
@@ -113,6 +114,7 @@ def run_families(
         test=experiment.test_scenes,
         train_splits=experiment.train_splits,
         test_splits=experiment.test_splits,
+        paired=experiment.paired,
         progress=progress,
     )
     for track in scenes.tracks:  # so that no run pays for what the others find in memory
@@ -142,7 +144,7 @@ def _results(storage: Storage, settings: dict[str, Any]) -> dict[str, Any]:
     if not storage.is_file(RESULTS):
         return {"settings": settings, "runs": []}
     found = json.loads(storage.read_bytes(RESULTS))
-    older = {"comparison": FAMILY_COMPARISON.name, "clap": EMBEDDED}  # which say neither
+    older = {"comparison": FAMILY_COMPARISON.name, "clap": EMBEDDED, "paired": False}  # which do not say so
     found["settings"] = {**older, **found["settings"]}
     if found["settings"] != settings:
         differ = sorted(key for key in settings if found["settings"].get(key) != settings[key])

@@ -69,9 +69,10 @@ def table(
         counts = [f"{np.mean([run[key] for run in own]):,.0f}" for key in ("steps", "seconds")]
         figures = [_spread([run.get(column) for run in own]) for column in report.columns]
         rows.append([name, what[name], *figures, *counts, f"{own[0]['parameters'] / 1e6:.2f} M"])
+    company = "scenes, every label only with its companion," if settings.get("paired") else "scenes"
     said = (
         f"{settings['minutes']:g} min of training per run, {seeds} {'seed' if seeds == 1 else 'seeds'}; "
-        f"{settings['train_scenes']} scenes from `{Path(settings['sources']).name}` to learn from, "
+        f"{settings['train_scenes']} {company} from `{Path(settings['sources']).name}` to learn from, "
         f"{settings['test_scenes']} others to test; dB."
     )
     return f"{said}\n\n{markdown(head, rows)}"

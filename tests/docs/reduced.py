@@ -38,6 +38,9 @@ CHANGED = {
     "data-engine experiment audio-queries --out audio-queries": (
         "data-engine experiment audio-queries --out audio-queries --size small --seeds 1 --family audio-dropout"
     ),
+    "data-engine experiment weak-supervision --out weak": (
+        "data-engine experiment weak-supervision --out weak --size small --seeds 1 --family weak"
+    ),
     "data-engine experiment families --out families": (
         "data-engine experiment families --out families --size small --seeds 1 --family text --family mixit"
     ),

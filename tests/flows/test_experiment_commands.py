@@ -34,6 +34,17 @@ def test_audio_queries_are_compared_by_one_command(tmp_path, capsys):
     assert "holds an experiment with another comparison" in capsys.readouterr().err
 
 
+def test_weak_supervision_is_compared_on_scenes_with_and_without_companions(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["experiment", "weak-supervision", "--out", str(out), "--size", "small", "--seeds", "1"]
+    assert main([*command, "--family", "weak", "--family", "mixtures-only"]) == 0
+    shown = capsys.readouterr().out
+    assert "every label only with its companion" in shown
+    assert "| weak | labels; CNT + 0.2 CRL + 5 URL |" in shown
+    assert main([*command, "--independent"]) == 2
+    assert "holds an experiment with another paired" in capsys.readouterr().err
+
+
 @pytest.fixture
 def clip_list(tmp_path):
     """Three clips of the split "mine"."""
