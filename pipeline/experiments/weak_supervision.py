@@ -1,8 +1,8 @@
 """The comparison of ``data-engine experiment weak-supervision``: what a judge adds to labelled mixtures.
 
 One conformer learns to answer a positive text. ``mixtures-only`` is mix-and-separate of labelled mixtures (URL);
-``weak`` has a frozen CLAP judge what single labels bring out (CNT), which ``weak-paper`` weighs against consistency
-(CRL) as the paper does.
+``weak`` has a frozen CLAP judge what single labels bring out (CNT) and keeps their sum (CRL), with the paper's weights;
+``weak-no-crl`` judges alone, since the sum is also kept where every label brings out an equal share of everything.
 
 In scenes of the command's default, every label has a companion and is only heard together with it. What is always
 heard together, mixtures cannot teach to tell apart: a judge can. Where labels are drawn independently, "A" is heard
@@ -43,8 +43,8 @@ WEAKLY: dict[str, Family] = {
     "mixtures-only": _weak(
         "labels; mix-and-separate of mixtures (URL)", contrastive_weight=0.0, consistency_weight=0.0
     ),
-    "weak": _weak("labels; CNT + 0.2 CRL + 5 URL", contrastive_weight=1.0, consistency_weight=0.2),
-    "weak-paper": _weak("labels; 0.5 CNT + 5 CRL + 5 URL"),
+    "weak": _weak("labels; 0.5 CNT + 5 CRL + 5 URL"),
+    "weak-no-crl": _weak("labels; CNT + 5 URL", contrastive_weight=1.0, consistency_weight=0.0),
 }
 """By name, in the order of the table."""
 

@@ -40,7 +40,7 @@ def test_weak_supervision_is_compared_on_scenes_with_and_without_companions(tmp_
     assert main([*command, "--family", "weak", "--family", "mixtures-only"]) == 0
     shown = capsys.readouterr().out
     assert "every label only with its companion" in shown
-    assert "| weak | labels; CNT + 0.2 CRL + 5 URL |" in shown
+    assert "| weak | labels; 0.5 CNT + 5 CRL + 5 URL |" in shown
     assert main([*command, "--independent"]) == 2
     assert "holds an experiment with another paired" in capsys.readouterr().err
 

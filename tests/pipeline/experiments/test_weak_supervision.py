@@ -49,5 +49,5 @@ def test_rows_ask_for_the_same_and_differ_in_the_judge():
         for sample in islice(WeakSampler(pool, config, length=4_000, seed=0), 5):
             assert all(not query.negatives for query in sample.queries), name
     weak = {name: rows[name].train_config.weak for name in rows if name != "supervised"}
-    assert [config.contrastive_weight for config in weak.values()] == [0.0, 1.0, 0.5]
-    assert weak["mixtures-only"].consistency_weight == 0.0
+    assert [config.contrastive_weight for config in weak.values()] == [0.0, 0.5, 1.0]
+    assert [config.consistency_weight for config in weak.values()] == [0.0, 5.0, 0.0]
