@@ -178,7 +178,8 @@ def measure(separator: QueriedSeparator, scenes: FamilyScenes, progress: Progres
 
     ``sdri_db`` and ``si_sdri_db`` are for the positive with the negative query, ``pos_...`` for the positive alone;
     ``silence_sdr_db`` for an absent label. ``single_source_db`` is the SI-SDR of what is left of a track that is
-    asked for by its label when nothing else sounds: low where a separator takes single sounds apart.
+    asked for by its label when nothing else sounds: low where a separator takes single sounds apart. ``right_source``
+    is a share, of labels that bring out their own source (``right_source``).
     """
     scored = partial(evaluate_mixtures, separator, bss_mixtures=0, progress=progress)
     metrics = scored(scenes.test, what="test scenes")
@@ -188,7 +189,25 @@ def measure(separator: QueriedSeparator, scenes: FamilyScenes, progress: Progres
         **{name: _mean(metrics["pos_neg"][name]) for name in (*both, "silence_sdr_db")},
         **{f"pos_{name}": _mean(metrics["pos"][name]) for name in both},
         "single_source_db": _mean(singles["pos"]["si_sdr_db"]),
+        "right_source": right_source(separator, scenes.test),
     }
+
+
+@torch.inference_mode()
+def right_source(separator: QueriedSeparator, mixtures: Sequence[EvalMixture]) -> float:
+    """Share of labels, each as a positive query alone, whose track gains more SI-SDR on their source than on any other.
+
+    0.5 is chance for mixtures of two: which source comes out does not depend on the label.
+    """
+    right: list[bool] = []
+    for mixture in mixtures:
+        truth = torch.stack([target.waveform for target in mixture.targets])  # (Q, T)
+        labels = [target.label for target in mixture.targets]
+        (tracks,) = separator.separate_batch(mixture.mixture[None], [labels], negatives=[[()] * len(labels)])
+        for own, track in enumerate(tracks):
+            gains = si_sdri_db(track.expand_as(truth), truth, mixture.mixture.expand_as(truth))
+            right.append(int(gains.argmax()) == own)
+    return sum(right) / len(right)
 
 
 @torch.inference_mode()

@@ -26,6 +26,7 @@ REPORT = FamilyReport(
     columns={
         "pos_sdri_db": "SDRi",
         "pos_si_sdri_db": "SI-SDRi",
+        "right_source": "share of labels that bring out their own source",
         "single_source_db": "single source",
     },
     drawn=("pos_si_sdri_db", "single_source_db"),

@@ -4,15 +4,17 @@ from collections import Counter
 from itertools import islice
 
 import pytest
+import torch
 
 from data_specs.config import Config
 from data_specs.errors import UserError
 from data_specs.labels import label_table
 from pipeline.experiments.families import QueriedFamily
 from pipeline.experiments.family_material import BUILTIN, BUILTIN_LABELS, companions, family_scenes
-from pipeline.experiments.family_runs import SCENES
+from pipeline.experiments.family_runs import SCENES, right_source
 from pipeline.experiments.weak_supervision import WEAKLY
 from pipeline.mixtures_of_mixtures import WeakSampler
+from pipeline.scoring import EvalMixture, EvalTarget
 from tests.pipeline.sounds import TonePool
 
 
@@ -37,6 +39,29 @@ def test_in_paired_scenes_labels_are_heard_with_their_companions_alone(paired):
     pairs = {frozenset(pair) for pair in companions(BUILTIN_LABELS)}
     assert all(len(labels) == 2 for labels in [*learned, *measured])
     assert all(frozenset(labels) in pairs for labels in [*learned, *measured]) is paired
+
+
+class Mixes:
+    """Gives a label's source with some of every other, ``leaks`` by label; has to be asked without negatives."""
+
+    checkpoint_hash = "test"
+
+    def __init__(self, sources, leaks):
+        self.sources, self.leaks = sources, leaks
+
+    def separate_batch(self, mixtures, labels, *, negatives=None):
+        assert negatives == [[() for _ in own] for own in labels]
+        mixture = sum(self.sources.values())
+        return [torch.stack([self.sources[one] + self.leaks[one] * (mixture - self.sources[one]) for one in labels[0]])]
+
+
+@pytest.mark.parametrize(("leaks", "share"), [((0.1, 0.1), 1.0), ((0.1, 4.0), 0.5), ((4.0, 4.0), 0.0)])
+def test_a_label_brings_out_the_source_whose_share_it_raises(leaks, share):
+    time = torch.arange(8_000) / 8_000
+    sources = {"Bark": torch.sin(400 * torch.pi * time), "Rain": 0.1 * torch.sin(2_000 * torch.pi * time)}
+    targets = tuple(EvalTarget(label, waveform) for label, waveform in sources.items())
+    mixture = EvalMixture("loud and quiet", sum(sources.values()), targets)
+    assert right_source(Mixes(sources, dict(zip(sources, leaks, strict=True))), [mixture]) == share
 
 
 def test_rows_ask_for_the_same_and_differ_in_the_judge():
