@@ -130,8 +130,9 @@ def run_families(
                 )
                 results["runs"].append({"family": name, "seed": seed, **run})
                 storage.write_bytes(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
+                column = comparison.report.drawn[0]
                 progress.say(
-                    f"{name}, seed {seed}: SDRi {run['sdri_db']:.2f} dB, SI-SDRi {run['si_sdri_db']:.2f} dB "
+                    f"{name}, seed {seed}: {comparison.report.columns[column]} {run[column]:.2f} dB "
                     f"after {run['steps']} steps in {run['seconds']:.0f} s"
                 )
             task.advance()
