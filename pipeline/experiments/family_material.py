@@ -114,7 +114,7 @@ def family_scenes(
     heard = [_events(sources, splits, config, progress) for splits in (train_splits, test_splits)]
     pairs = companions([label for label in heard[0].labels if label in heard[1].labels]) if paired else ()
     learned, measured = (
-        list(scenes_of(events, config, count=count, seed=seed_of("families", part), sets=pairs, share=float(paired)))
+        list(scenes_of(events, config, count=count, seed=seed_of("families", part), sets=pairs, share=1.0))
         for events, count, part in zip(heard, (train, test), ("train", "test"), strict=True)
     )
     vocabulary = sorted({label for scene in [*learned, *measured] for label in scene.labels})
@@ -134,7 +134,8 @@ def companions(labels: Sequence[str]) -> list[tuple[str, str]]:
     """Labels two by two, in their order, unrelated ones together; who finds nobody is left out.
 
     Raises:
-        UserError: no two labels are unrelated.
+        UserError: there is no second pair, which weak supervision adds to the first, and which tests take absent labels
+            from.
     """
     table = label_table()
     pairs: list[tuple[str, str]] = []
@@ -145,8 +146,11 @@ def companions(labels: Sequence[str]) -> list[tuple[str, str]]:
         if other is not None:
             free.remove(other)
             pairs.append((one, other))
-    if not pairs:
-        raise UserError("training and test recordings have no two unrelated labels in common: name other splits")
+    if len(pairs) < 2:
+        raise UserError(
+            f"companions take four labels or more, unrelated two by two, in training as in test recordings; these have "
+            f"{', '.join(labels) or 'none'} in common: name other splits, or take --independent"
+        )
     return pairs
 
 

@@ -25,9 +25,13 @@ def test_companions_are_unrelated_and_each_has_one():
 
 
 def test_who_finds_no_companion_is_left_out():
-    assert companions(["Dog", "Bark", "Rain"]) == [("Dog", "Rain")]
-    with pytest.raises(UserError, match="no two unrelated labels in common"):
-        companions(["Dog", "Bark"])
+    assert companions(["Dog", "Bark", "Rain", "Siren", "Knock"]) == [("Dog", "Rain"), ("Bark", "Siren")]
+
+
+@pytest.mark.parametrize("labels", [[], ["Dog", "Bark"], ["Dog", "Bark", "Rain"], ["Bark", "Rain", "Siren"]])
+def test_fewer_than_two_pairs_are_refused(labels):
+    with pytest.raises(UserError, match=f"these have {', '.join(labels) or 'none'} in common: name other splits"):
+        companions(labels)
 
 
 @pytest.mark.parametrize("paired", [True, False])
