@@ -66,7 +66,7 @@ def families(
     from pipeline.experiments.families import FAMILIES
     from pipeline.experiments.family_runs import FAMILY_COMPARISON
 
-    scenes = {"sources": sources, "train_splits": tuple(train or ()), "test_splits": tuple(test or ())}
+    scenes = _scenes(sources, train, test)
     asked = {**scenes, "families": tuple(family or FAMILIES), "seeds": seeds, "clap": clap}
     _compare(asked, minutes, size, out, FAMILY_COMPARISON)
 
@@ -95,7 +95,7 @@ def audio_queries(
     check_folder(out)
     from pipeline.experiments.audio_only import AUDIO_QUERIES, USUAL
 
-    scenes = {"sources": sources, "train_splits": tuple(train or ()), "test_splits": tuple(test or ())}
+    scenes = _scenes(sources, train, test)
     asked = {**scenes, "families": tuple(family or USUAL), "seeds": seeds, "clap": clap}
     _compare(asked, minutes, size, out, AUDIO_QUERIES)
 
@@ -125,9 +125,14 @@ def weak_supervision(
     check_folder(out)
     from pipeline.experiments.weak_supervision import WEAK_SUPERVISION, WEAKLY
 
-    scenes = {"sources": sources, "train_splits": tuple(train or ()), "test_splits": tuple(test or ())}
+    scenes = _scenes(sources, train, test)
     asked = {**scenes, "families": tuple(family or WEAKLY), "seeds": seeds, "clap": clap, "paired": paired}
     _compare(asked, minutes, size, out, WEAK_SUPERVISION)
+
+
+def _scenes(sources: str, train: list[str] | None, test: list[str] | None) -> dict[str, Any]:
+    """The options on scenes as ``FamilyExperiment`` calls them."""
+    return {"sources": sources, "train_splits": tuple(train or ()), "test_splits": tuple(test or ())}
 
 
 def _compare(

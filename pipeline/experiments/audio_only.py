@@ -18,13 +18,11 @@ Example::
 from typing import Any
 
 from data_specs.objectives import ManipulationKind
-from pipeline.experiments.families import TINY_CONFORMER, TRAIN, Family, QueriedFamily, changed
+from pipeline.experiments.families import TINY_CONFORMER, TWO_SOUNDS, Family, QueriedFamily, changed
 from pipeline.experiments.family_runs import Comparison
 from pipeline.experiments.family_summary import FamilyReport
 
-TASK = changed(
-    TRAIN, interferers_max=1, silence_rate=0.0, pos_only_rate=1.0, neg_only_rate=0.0, sdr_weight=0.0, snr_db=(-5.0, 5.0)
-)
+TASK = changed(TWO_SOUNDS, snr_db=(-5.0, 5.0))
 
 REPORT = FamilyReport(
     columns={

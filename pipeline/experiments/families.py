@@ -202,6 +202,10 @@ def changed(config: TrainConfig, **changes: object) -> TrainConfig:
     return TrainConfig.model_validate({**config.model_dump(), **changes})
 
 
+TWO_SOUNDS = changed(TRAIN, interferers_max=1, silence_rate=0.0, pos_only_rate=1.0, neg_only_rate=0.0, sdr_weight=0.0)
+"""Mixtures of two as the papers on queries test them: a positive query alone, and -SI-SDR where sources are known."""
+
+
 def _audio(kind: str) -> TrainConfig:
     return changed(TRAIN, objectives={"audio_query": 1.0}, audio_query={"kind": kind})
 
